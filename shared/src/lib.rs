@@ -1,0 +1,3 @@
+//! What every function of flexglue shares.
+pub mod secrets;
+pub mod sid;
