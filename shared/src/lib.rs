@@ -1,3 +1,4 @@
 //! What every function of flexglue shares.
+pub mod personal;
 pub mod secrets;
 pub mod sid;
