@@ -2,3 +2,4 @@
 pub mod personal;
 pub mod secrets;
 pub mod sid;
+pub mod signature;
