@@ -92,7 +92,10 @@ pub async fn invoke(
 ///
 /// # Errors
 /// Where the Lambda runtime itself fails.
-pub async fn run(function: Arc<dyn HttpFunction>, clock: Arc<dyn Clock>) -> Result<(), lambda_runtime::Error> {
+pub async fn run(
+    function: Arc<dyn HttpFunction>,
+    clock: Arc<dyn Clock>,
+) -> Result<(), lambda_runtime::Error> {
     lambda_runtime::run(service_fn(|event: LambdaEvent<LambdaRequest>| {
         let (function, clock) = (Arc::clone(&function), Arc::clone(&clock));
         async move {

@@ -4,14 +4,15 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A value that must not reach a log: it is used like the value itself, but prints as `…`.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// A value that tells of a person: it is used like the value itself, but prints as `<personal>`, so that no
+/// derived `Debug` can carry it into a log.
+#[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Personal<T>(pub T);
 
 impl<T> fmt::Debug for Personal<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
+        f.write_str("<personal>")
     }
 }
 
@@ -26,5 +27,21 @@ impl<T> std::ops::Deref for Personal<T> {
 impl<T> From<T> for Personal<T> {
     fn from(value: T) -> Self {
         Self(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_personal_value_does_not_print_itself() {
+        #[derive(Debug)]
+        #[expect(dead_code, reason = "read by the derived Debug only")]
+        struct Holder {
+            address: Option<Personal<String>>,
+        }
+        let holder = Holder { address: Some("+15551230001".to_owned().into()) };
+        assert_eq!(format!("{holder:?}"), "Holder { address: Some(<personal>) }");
     }
 }
