@@ -27,7 +27,7 @@ impl TimeSource for SigningClock {
 }
 
 /// How long one AWS call may take, first try and retries together. An invocation has four seconds for
-/// everything; `DynamoDB` answers in one hundredth of one.
+/// everything; DynamoDB answers in one hundredth of one.
 const CALL_LIMIT: Duration = Duration::from_millis(1500);
 const TRY_LIMIT: Duration = Duration::from_millis(600);
 

@@ -37,7 +37,7 @@ impl Timestamp {
         self.0
     }
 
-    /// Whole seconds since the Unix epoch, the unit of `DynamoDB`'s
+    /// Whole seconds since the Unix epoch, the unit of DynamoDB's
     /// [TTL](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/howitworks-ttl.html).
     #[must_use]
     pub const fn as_seconds(self) -> u64 {
@@ -93,7 +93,9 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the module that knows the time of day")]
     fn now(&self) -> Timestamp {
-        let since_epoch = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let since_epoch = std::time::SystemTime::now()
+            .duration_since(std::time::SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
     }
 }

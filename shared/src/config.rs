@@ -76,7 +76,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
 
     fn base(&mut self, name: &'static str, public: &mut String) {
         if let Some(base) = self.optional::<PublicBaseUrl>(name) {
-            *public = base.as_str().to_owned();
+            base.as_str().clone_into(public);
         }
     }
 }

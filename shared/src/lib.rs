@@ -3,7 +3,7 @@
 //!
 //! - in: [`gateway`] (what Lambda hands over) → [`webhook`] (verified events, [`signature`])
 //! - what to do: [`conversation`] (records and transitions), [`routing`], [`opening`] (claim, ask, record)
-//! - out: [`ledger`] (the records in `DynamoDB`), [`twilio`] (its REST APIs), both through [`transport`]
+//! - out: [`ledger`] (the records in DynamoDB), [`twilio`] (its REST APIs), both through [`transport`]
 //! - handed in: [`clock`], [`random`], [`config`], [`secrets`]; put together in [`parts`]
 //! - [`telemetry`] and [`problem`]: what is said about it; [`personal`] and [`sid`]: types that keep it safe
 

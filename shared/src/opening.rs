@@ -9,7 +9,9 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     clock::{Clock, Deadline},
-    conversation::{Contact, Conversation, FirstMessage, Interaction, Routing, Sender, Standing, contact},
+    conversation::{
+        Contact, Conversation, FirstMessage, Interaction, Routing, Sender, Standing, Transition, contact,
+    },
     ledger::{Decision, Ledger, LedgerError},
     random::Random,
     routing::{RoutingDefaults, RoutingRules, new_interaction},
@@ -99,7 +101,7 @@ impl Opener {
                     return Decision::Leave(Ok(()));
                 }
                 match Conversation::claim(current, sid, message.clone(), &owner, self.clock.now()) {
-                    Ok(claimed) => Decision::Write(claimed, Ok(())),
+                    Ok(claimed) => Decision::Write(Box::new(claimed), Ok(())),
                     Err(standing) => Decision::Leave(Err(standing)),
                 }
             })
@@ -135,15 +137,9 @@ impl Opener {
         owner: &str,
         record: Conversation,
         deadline: Deadline,
-        change: impl Fn(&Conversation) -> Option<crate::conversation::Transition>,
+        change: impl Fn(&Conversation) -> Option<Transition>,
     ) -> Result<Option<Claim>, LedgerError> {
-        let ((), record) = self
-            .ledger
-            .transition(Some(record), deadline, |current| match current.and_then(&change) {
-                Some(transition) => Decision::Write(transition, ()),
-                None => Decision::Leave(()),
-            })
-            .await?;
+        let record = self.ledger.record(Some(record), deadline, |current| current.and_then(&change)).await?;
         Ok(record
             .filter(|record| record.is_claimed_by(owner))
             .map(|record| Claim { record, owner: owner.to_owned() }))
@@ -353,17 +349,12 @@ impl Opener {
         &self,
         seen: &Conversation,
         deadline: Deadline,
-        change: impl Fn(&Conversation) -> Option<crate::conversation::Transition>,
+        change: impl Fn(&Conversation) -> Option<Transition>,
     ) -> Option<Conversation> {
-        let written = self
-            .ledger
-            .transition(Some(seen.clone()), deadline, |current| match current.and_then(&change) {
-                Some(transition) => Decision::Write(transition, ()),
-                None => Decision::Leave(()),
-            })
-            .await;
+        let written =
+            self.ledger.record(Some(seen.clone()), deadline, |current| current.and_then(&change)).await;
         match written {
-            Ok(((), record)) => record,
+            Ok(record) => record,
             Err(error) => {
                 self.metrics.count(Metric::TableUnavailable);
                 tracing::error!(%error, "the record could not be written");

@@ -12,6 +12,7 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
 }
 
 /// A problem: its status, a short name that programs can go by, and a sentence for a person.
+#[must_use]
 pub fn problem(status: StatusCode, error: &str, detail: &str) -> Response<Bytes> {
     #[derive(Serialize)]
     struct Problem<'a> {

@@ -157,7 +157,7 @@ fn describe_customer(
     };
 }
 
-/// What the customer filled in before the chat. `WebChats` keeps it as a JSON text or an object.
+/// What the customer filled in before the chat. WebChats keeps it as a JSON text or an object.
 fn pre_engagement(attributes: &Map<String, Value>) -> Option<Value> {
     match attributes.get("pre_engagement_data")? {
         Value::String(text) => serde_json::from_str(text).ok().filter(Value::is_object),
@@ -307,7 +307,7 @@ mod tests {
             r#"[{"match":{"chanel":"sms"}}]"#,
             r#"[{"match":{"channel":"fax"}}]"#,
             r#"[{"workflow_sid":"WS00000000000000000000000000000002"}]"#,
-            r#"{}"#,
+            "{}",
         ] {
             assert!(serde_json::from_str::<RoutingRules>(bad).is_err(), "{bad}");
         }

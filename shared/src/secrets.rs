@@ -105,7 +105,7 @@ pub struct Secrets {
 }
 
 /// After this the secret is read again.
-const FRESH_FOR: Duration = Duration::from_secs(300);
+const FRESH_FOR: Duration = Duration::from_mins(5);
 /// Reading out of turn (a signature failed, Twilio said 401) happens at most this often: whoever sends
 /// forged requests must not make us call Secrets Manager for each.
 const FORCE_AT_MOST_EVERY: Duration = Duration::from_secs(30);

@@ -1,7 +1,7 @@
 //! The one way out of the process: everything that flexglue asks of AWS or of Twilio goes through a
 //! [`Transport`], which is handed in. In Lambda it is [`HttpsTransport`], for both sides the same client,
 //! the same TLS configuration and the same roots. In tests it is a call into the simulator and the embedded
-//! `DynamoDB`, in one process and on a virtual clock.
+//! DynamoDB, in one process and on a virtual clock.
 
 use std::{fmt, sync::Arc, time::Duration};
 

@@ -16,7 +16,9 @@ use http::{Response, StatusCode};
 use shared::{
     clock::Deadline,
     config::Settings,
+    conversation::Conversation,
     gateway::HttpFunction,
+    ledger::LedgerError,
     opening::Opener,
     parts::{Parts, World},
     problem::problem,
@@ -143,6 +145,21 @@ impl InboundWebhook {
                 Outcome::Ignored
             }
         }
+    }
+
+    /// What comes of an event that is only written down.
+    fn recorded(&self, written: Result<Option<Conversation>, LedgerError>) -> Outcome {
+        match written {
+            Ok(_) => Outcome::Ignored,
+            Err(error) => self.unavailable(&error),
+        }
+    }
+
+    /// The state table could not be asked or written: nothing is promised, Twilio or the sweeper come again.
+    fn unavailable(&self, error: &LedgerError) -> Outcome {
+        self.opener.metrics.count(Metric::TableUnavailable);
+        tracing::error!(%error, "the event could not be recorded");
+        Outcome::Unavailable
     }
 
     /// Whether an event is about another account or another Conversations service. It is signed, so it is

@@ -1,9 +1,6 @@
 //! `onMessageAdded`: the one event that opens Interactions.
 
-use shared::{
-    clock::Deadline, conversation::FirstMessage, ledger::LedgerError, telemetry::Metric,
-    webhook::MessageAdded,
-};
+use shared::{clock::Deadline, conversation::FirstMessage, ledger::LedgerError, webhook::MessageAdded};
 
 use crate::{InboundWebhook, Outcome};
 
@@ -13,14 +10,7 @@ impl InboundWebhook {
         if self.system_authors.iter().any(|system| system == author) {
             return Outcome::Ignored;
         }
-        match self.open(event, deadline).await {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                self.opener.metrics.count(Metric::TableUnavailable);
-                tracing::error!(%error, "the conversation could not be claimed");
-                Outcome::Unavailable
-            }
-        }
+        self.open(event, deadline).await.unwrap_or_else(|error| self.unavailable(&error))
     }
 
     async fn open(&self, event: MessageAdded, deadline: Deadline) -> Result<Outcome, LedgerError> {

@@ -5,8 +5,6 @@
 use shared::{
     clock::Deadline,
     conversation::{Contact, Conversation},
-    ledger::Decision,
-    telemetry::Metric,
     webhook::ParticipantAdded,
 };
 
@@ -26,23 +24,9 @@ impl InboundWebhook {
             joined: None,
         };
         let sid = event.conversation_sid;
-        let recorded = self
-            .opener
-            .ledger
-            .transition(None, deadline, |current| {
-                match Conversation::joined(current, &sid, contact.clone(), self.opener.clock.now()) {
-                    Some(transition) => Decision::Write(transition, ()),
-                    None => Decision::Leave(()),
-                }
-            })
-            .await;
-        match recorded {
-            Ok(_) => Outcome::Ignored,
-            Err(error) => {
-                self.opener.metrics.count(Metric::TableUnavailable);
-                tracing::error!(%error, "the participant could not be recorded");
-                Outcome::Unavailable
-            }
-        }
+        let joined = |current: Option<&Conversation>| {
+            Conversation::joined(current, &sid, contact.clone(), self.opener.clock.now())
+        };
+        self.recorded(self.opener.ledger.record(None, deadline, joined).await)
     }
 }

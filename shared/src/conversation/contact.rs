@@ -2,7 +2,7 @@
 //!
 //! Agents, bots and back ends write into conversations too, and their messages reach the same webhook. What
 //! tells them apart is not where a message came from (`Source` is `API` for the first message of a web chat
-//! as well) but who takes part: in SMS and `WhatsApp` the customer is the participant with addresses, in chat
+//! as well) but who takes part: in SMS and WhatsApp the customer is the participant with addresses, in chat
 //! the one who was there first.
 
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ pub struct Contact {
     /// Our address; `None` in chat.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_address: Option<Personal<String>>,
-    /// The customer's chat identity; `None` for SMS and `WhatsApp`.
+    /// The customer's chat identity; `None` for SMS and WhatsApp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Personal<String>>,
     /// When they joined, RFC 3339 as Twilio writes it.
@@ -137,7 +137,7 @@ pub fn is_address(author: &str) -> bool {
 pub enum ChannelType {
     /// SMS and MMS.
     Sms,
-    /// `WhatsApp`.
+    /// WhatsApp.
     Whatsapp,
     /// Twilio's web chat.
     Web,
@@ -167,7 +167,7 @@ impl ChannelType {
     }
 
     /// The type of a conversation's channel. A web chat is known by the pre-engagement data that Twilio's
-    /// `WebChats` resource puts into the conversation's attributes.
+    /// WebChats resource puts into the conversation's attributes.
     #[must_use]
     pub fn of(author: Option<&str>, contact: Option<&Contact>, attributes: &Map<String, Value>) -> Self {
         let by_kind = contact.and_then(|contact| contact.kind.as_deref()).and_then(Self::named);

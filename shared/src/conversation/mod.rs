@@ -1,4 +1,4 @@
-//! What flexglue knows of one conversation, and how that may change. Pure: it knows neither `DynamoDB` nor
+//! What flexglue knows of one conversation, and how that may change. Pure: it knows neither DynamoDB nor
 //! Twilio nor HTTP, and the time is an argument. The table of states and transitions is in
 //! `docs/design.md`.
 //!
@@ -173,7 +173,7 @@ pub struct Routing {
     pub attributes: Personal<Map<String, Value>>,
 }
 
-/// JSON objects that are not ours are kept as text, to the letter: `DynamoDB`'s own types would change
+/// JSON objects that are not ours are kept as text, to the letter: DynamoDB's own types would change
 /// their numbers.
 mod as_text {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};

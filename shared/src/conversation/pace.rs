@@ -14,7 +14,7 @@ pub const LEASE_MARGIN: Duration = Duration::from_secs(5);
 pub const SET_UP_LOOK: Duration = Duration::from_secs(15);
 
 /// An Interaction still being set up after this is as good as failed.
-pub const SET_UP_LIMIT: Duration = Duration::from_secs(600);
+pub const SET_UP_LIMIT: Duration = Duration::from_mins(10);
 
 /// A customer's next message asks again for what Twilio refused for good, but not more often than this.
 pub const REFUSED_PAUSE: Duration = Duration::from_secs(30);
@@ -37,7 +37,7 @@ pub const REMEMBER_HISTORY: Duration = Duration::from_hours(24 * 90);
 #[must_use]
 pub fn retry(attempts: u32) -> Duration {
     const FIRST: Duration = Duration::from_secs(10);
-    const LONGEST: Duration = Duration::from_secs(300);
+    const LONGEST: Duration = Duration::from_mins(5);
     FIRST.saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1))).min(LONGEST)
 }
 

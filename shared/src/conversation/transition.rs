@@ -113,16 +113,14 @@ impl Conversation {
     /// customer's message.
     fn claimable(&self, now: Timestamp) -> Result<(), Standing> {
         match &self.stage {
-            Stage::Seen => Ok(()),
             Stage::Waiting if self.due_at.is_some_and(|due| now < due) => Err(Standing::Deferred),
-            Stage::Waiting => Ok(()),
             Stage::Claimed { lease_until, .. } if now < *lease_until => Err(Standing::InProgress),
             // Its owner may have asked before it died. Only the sweeper looks at Twilio, and it will.
             Stage::Claimed { .. } => Err(Standing::Deferred),
             Stage::Refused { status, code, .. } if now < self.updated_at + pace::REFUSED_PAUSE => {
                 Err(Standing::Refused { status: *status, code: *code })
             }
-            Stage::Refused { .. } => Ok(()),
+            Stage::Seen | Stage::Waiting | Stage::Refused { .. } => Ok(()),
             Stage::SettingUp | Stage::Open => Err(Standing::AlreadyOpen),
             Stage::Closing { .. } | Stage::Closed => Err(Standing::Over),
         }
@@ -239,21 +237,26 @@ impl Conversation {
                     self.next(now, happening, |next| next.due_at = self.due_at)
                 })
             }
-            Stage::Closing { .. } | Stage::Closed => Some(self.next(now, happening, |next| {
-                next.interaction = Some(found);
-                next.stage = Stage::Closing { reason: ClosingReason::ClosedMeanwhile };
-                next.due_at = Some(now);
-            })),
-            Stage::Seen | Stage::Claimed { .. } | Stage::Waiting | Stage::Refused { .. } => {
+            Stage::Closing { reason: ClosingReason::ClosedMeanwhile } | Stage::Closed => {
                 Some(self.next(now, happening, |next| {
                     next.interaction = Some(found);
-                    next.routing = routing.or(next.routing.take());
-                    next.stage = Stage::SettingUp;
-                    next.attempts = 0;
-                    next.refused_since = None;
-                    next.due_at = Some(now + pace::SET_UP_LOOK);
+                    next.stage = Stage::Closing { reason: ClosingReason::ClosedMeanwhile };
+                    next.due_at = Some(now);
                 }))
             }
+            // Given up too early is mended too.
+            Stage::Seen
+            | Stage::Claimed { .. }
+            | Stage::Waiting
+            | Stage::Refused { .. }
+            | Stage::Closing { .. } => Some(self.next(now, happening, |next| {
+                next.interaction = Some(found);
+                next.routing = routing.or(next.routing.take());
+                next.stage = Stage::SettingUp;
+                next.attempts = 0;
+                next.refused_since = None;
+                next.due_at = Some(now + pace::SET_UP_LOOK);
+            })),
         }
     }
 
@@ -379,5 +382,226 @@ impl Conversation {
     pub fn has_been_closed(&self, now: Timestamp) -> Option<Transition> {
         matches!(self.stage, Stage::Closing { .. })
             .then(|| self.next(now, Happening::new(What::Closed, now), |next| next.stage = Stage::Closed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sid() -> ConversationSid {
+        "CH00000000000000000000000000000001".parse().unwrap()
+    }
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_seconds(1_800_000_000 + seconds)
+    }
+
+    fn message() -> FirstMessage {
+        FirstMessage { author: Some("+15551230001".to_owned().into()), ..FirstMessage::default() }
+    }
+
+    fn interaction(last: u8, since: Timestamp) -> Interaction {
+        Interaction { sid: format!("KD{last:032x}").parse().unwrap(), channel: None, task: None, since }
+    }
+
+    fn claim(current: Option<&Conversation>, owner: &str, now: Timestamp) -> Result<Conversation, Standing> {
+        Conversation::claim(current, &sid(), message(), owner, now).map(|transition| transition.next)
+    }
+
+    fn claimed() -> Conversation {
+        claim(None, "a", at(0)).unwrap()
+    }
+
+    fn setting_up() -> Conversation {
+        claimed().has_interaction(interaction(1, at(1)), true, None, at(1)).unwrap().next
+    }
+
+    fn open() -> Conversation {
+        setting_up().confirmed(at(20)).unwrap().next
+    }
+
+    fn closed() -> Conversation {
+        Conversation::closed(None, &sid(), at(0)).unwrap().next
+    }
+
+    #[test]
+    fn one_owner_at_a_time_has_the_claim() {
+        assert_eq!(claim(Some(&claimed()), "b", at(1)), Err(Standing::InProgress));
+    }
+
+    #[test]
+    fn a_claim_is_due_from_the_first_moment() {
+        assert_eq!(claimed().due_at, Some(at(20)));
+    }
+
+    #[test]
+    fn a_claim_whose_lease_is_over_is_the_sweepers_not_a_webhooks() {
+        assert_eq!(claim(Some(&claimed()), "b", at(20)), Err(Standing::Deferred));
+        assert_eq!(claimed().take_over("b", at(19)), None);
+        let taken = claimed().take_over("b", at(20)).unwrap().next;
+        assert!(taken.is_claimed_by("b") && !taken.is_claimed_by("a"));
+        assert_eq!(taken.message, Some(message()), "the new owner has what the old one had");
+    }
+
+    #[test]
+    fn only_an_unfinished_claim_may_hide_an_interaction() {
+        assert!(claimed().must_look());
+        let waiting = claimed().put_off("a", None, at(1)).unwrap().next;
+        assert!(!waiting.must_look());
+        assert!(waiting.take_over("b", at(60)).unwrap().next.must_look(), "but a new owner may die as well");
+    }
+
+    #[test]
+    fn the_right_to_ask_ends_before_the_lease() {
+        assert_eq!(claimed().may_ask_until(), Some(at(15)));
+        assert_eq!(open().may_ask_until(), None);
+    }
+
+    #[test]
+    fn an_open_conversation_stays_as_it_is() {
+        for record in [setting_up(), open()] {
+            assert_eq!(claim(Some(&record), "b", at(30)), Err(Standing::AlreadyOpen));
+        }
+        assert_eq!(open().due_at, None);
+    }
+
+    #[test]
+    fn a_closed_conversation_is_not_opened_by_a_late_message() {
+        assert_eq!(claim(Some(&closed()), "b", at(30)), Err(Standing::Over));
+        assert!(closed().forget_at > Some(at(86_400 * 29)));
+    }
+
+    #[test]
+    fn what_was_put_off_waits_and_is_then_anybodys() {
+        let waiting = claimed().put_off("a", Some(Duration::from_secs(30)), at(1)).unwrap().next;
+        assert_eq!(waiting.due_at, Some(at(31)), "as long as Twilio asked");
+        assert_eq!(claim(Some(&waiting), "b", at(30)), Err(Standing::Deferred));
+        assert!(claim(Some(&waiting), "b", at(31)).is_ok());
+        assert!(waiting.take_over("c", at(31)).is_some());
+    }
+
+    #[test]
+    fn only_the_owner_gives_its_claim_back() {
+        assert_eq!(claimed().put_off("b", None, at(1)), None);
+        assert_eq!(claimed().refused("b", 400, None, at(1)), None);
+        assert_eq!(claimed().not_a_customer("b", None, at(1)), None);
+    }
+
+    #[test]
+    fn an_interaction_is_a_fact_whoever_owns_the_claim() {
+        let taken = claimed().take_over("b", at(20)).unwrap().next;
+        let record = taken.has_interaction(interaction(1, at(21)), true, None, at(21)).unwrap().next;
+        assert_eq!(record.stage, Stage::SettingUp);
+        assert_eq!(claim(Some(&record), "b", at(22)), Err(Standing::AlreadyOpen));
+    }
+
+    #[test]
+    fn the_first_interaction_stays_and_a_second_is_noted() {
+        let known = open();
+        assert_eq!(known.has_interaction(interaction(1, at(9)), true, None, at(9)), None);
+        let second = known.has_interaction(interaction(2, at(9)), true, None, at(9)).unwrap();
+        assert_eq!(second.happening.what, What::Duplicate);
+        assert_eq!(second.next.interaction, known.interaction);
+        assert_eq!(second.next.stage, Stage::Open);
+    }
+
+    #[test]
+    fn an_interaction_made_for_a_conversation_that_closed_meanwhile_is_to_be_closed() {
+        let record = closed().has_interaction(interaction(1, at(1)), true, None, at(1)).unwrap().next;
+        assert_eq!(record.stage, Stage::Closing { reason: ClosingReason::ClosedMeanwhile });
+        assert_eq!(record.due_at, Some(at(1)));
+        let over = record.has_been_closed(at(2)).unwrap().next;
+        assert_eq!((over.stage, over.due_at), (Stage::Closed, None));
+    }
+
+    #[test]
+    fn a_conversation_that_closes_under_a_claim_is_looked_at_once_more() {
+        let record = Conversation::closed(Some(&claimed()), &sid(), at(1)).unwrap().next;
+        assert_eq!(record.stage, Stage::Closing { reason: ClosingReason::ClosedMeanwhile });
+        assert_eq!(record.due_at, Some(at(20)), "when the owner has certainly asked or died");
+        assert_eq!(Conversation::closed(Some(&record), &sid(), at(2)), None);
+    }
+
+    #[test]
+    fn what_twilio_refuses_for_good_is_tried_again_rarely_and_given_up_after_a_day() {
+        let mut record = claimed().refused("a", 400, Some(45367), at(1)).unwrap().next;
+        assert_eq!(record.due_at, Some(at(301)));
+        let standing = Standing::Refused { status: 400, code: Some(45367) };
+        assert_eq!(claim(Some(&record), "b", at(30)), Err(standing), "a burst of messages is one question");
+        assert!(claim(Some(&record), "b", at(31)).is_ok(), "but the customer's next message asks again");
+        let mut tries = 0;
+        while !matches!(record.stage, Stage::Closing { .. }) {
+            let now = record.due_at.unwrap();
+            let taken = record.take_over("b", now).unwrap().next;
+            record = taken.refused("b", 400, None, now).unwrap().next;
+            tries += 1;
+        }
+        assert!((10..20).contains(&tries), "{tries}");
+        assert!(record.updated_at.since(at(1)) >= pace::REFUSED_LIMIT);
+    }
+
+    #[test]
+    fn an_interaction_that_does_not_come_up_is_made_again_once() {
+        let again = setting_up().set_up_failed("s", Some(45381), at(20)).unwrap();
+        assert_eq!(again.happening.code, Some(45381));
+        assert!(again.next.is_claimed_by("s") && again.next.interaction.is_none());
+        let second = again.next.has_interaction(interaction(2, at(21)), true, None, at(21)).unwrap().next;
+        let given_up = second.set_up_failed("s", Some(45381), at(60)).unwrap().next;
+        assert_eq!(given_up.stage, Stage::Closing { reason: ClosingReason::SetUpFailed });
+    }
+
+    #[test]
+    fn a_set_up_that_takes_for_ever_has_failed() {
+        assert!(setting_up().still_setting_up(at(600)).is_some());
+        assert_eq!(setting_up().still_setting_up(at(602)), None);
+    }
+
+    #[test]
+    fn a_message_of_somebody_else_opens_nothing() {
+        let contact = Contact {
+            address: Some("+15551230001".to_owned().into()),
+            proxy_address: Some("+15557770000".to_owned().into()),
+            ..Contact::default()
+        };
+        let seen = Conversation::joined(None, &sid(), contact, at(0)).unwrap().next;
+        let agent = FirstMessage { author: Some("agent".to_owned().into()), ..FirstMessage::default() };
+        let claimed = Conversation::claim(Some(&seen), &sid(), agent, "a", at(1));
+        assert_eq!(claimed, Err(Standing::NotACustomer));
+        assert!(claim(Some(&seen), "a", at(1)).is_ok());
+    }
+
+    #[test]
+    fn who_joins_changes_neither_stage_nor_what_is_due() {
+        let contact = Contact { address: Some("+15551230001".to_owned().into()), ..Contact::default() };
+        let record = Conversation::joined(Some(&claimed()), &sid(), contact.clone(), at(1)).unwrap().next;
+        assert!(record.is_claimed_by("a"));
+        assert_eq!((record.due_at, record.version), (claimed().due_at, claimed().version + 1));
+        assert_eq!(Conversation::joined(Some(&record), &sid(), contact.clone(), at(2)), None);
+        assert_eq!(Conversation::joined(Some(&closed()), &sid(), contact, at(2)), None);
+    }
+
+    #[test]
+    fn every_change_is_a_new_version() {
+        let record = open();
+        assert_eq!(record.version, 3);
+        assert_eq!(Conversation::closed(Some(&record), &sid(), at(9)).unwrap().next.version, 4);
+    }
+
+    /// Whatever waits for us is due some time; whatever is over is forgotten some time.
+    #[test]
+    fn nothing_waits_for_ever() {
+        let refused = claimed().refused("a", 400, None, at(1)).unwrap().next;
+        let waiting = claimed().put_off("a", None, at(1)).unwrap().next;
+        let closing = closed().has_interaction(interaction(1, at(1)), true, None, at(1)).unwrap().next;
+        for record in [claimed(), waiting, refused, setting_up(), closing.clone()] {
+            assert!(record.due_at.is_some() && record.forget_at.is_none(), "{:?}", record.stage);
+        }
+        assert!(closing.close_later(at(5)).unwrap().next.due_at > Some(at(5)));
+        let contact = Contact { address: Some("+15551230001".to_owned().into()), ..Contact::default() };
+        let seen = Conversation::joined(None, &sid(), contact, at(0)).unwrap().next;
+        for record in [seen, closed()] {
+            assert!(record.due_at.is_none() && record.forget_at.is_some(), "{:?}", record.stage);
+        }
     }
 }

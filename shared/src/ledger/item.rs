@@ -36,7 +36,7 @@ pub(super) struct RecordItem {
     /// Milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     due_at: Option<Timestamp>,
-    /// Seconds: `DynamoDB` deletes the item some time after it.
+    /// Seconds: DynamoDB deletes the item some time after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     forget_at: Option<u64>,
     #[serde(flatten)]
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_record_comes_back_as_it_was_written() {
-        let attributes = json!({"huge": 12_345_678_901_234_567_890_u64, "pi": 3.141_592_653_589_793, "": [null, {"é": ""}]});
+        let attributes = json!({"huge": 12_345_678_901_234_567_890_u64, "third": 0.333_333_333_333_333_3, "": [null, {"é": ""}]});
         let attributes = Personal(attributes.as_object().unwrap().clone());
         let stages = [
             Stage::Seen,

@@ -1,4 +1,4 @@
-//! Keeps the records of conversations in `DynamoDB`: one table, one conditional write per transition.
+//! Keeps the records of conversations in DynamoDB: one table, one conditional write per transition.
 //!
 //! | item | `pk` | `sk` |
 //! |---|---|---|
@@ -46,7 +46,7 @@ pub struct Ledger {
 #[derive(Debug)]
 pub enum Decision<T> {
     /// To write this, and then go on with `T`.
-    Write(Transition, T),
+    Write(Box<Transition>, T),
     /// To leave it as it is, and go on with `T`.
     Leave(T),
 }
@@ -54,7 +54,7 @@ pub enum Decision<T> {
 /// Why the ledger could not be asked or written.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// `DynamoDB` did not do it, or not in time. Whether a write took place is not known.
+    /// DynamoDB did not do it, or not in time. Whether a write took place is not known.
     #[error("DynamoDB did not answer as it should")]
     Unavailable,
     /// What is stored is not a record of ours.
@@ -103,7 +103,7 @@ impl Ledger {
             ])))
             .consistent_read(true);
         let answer = deadline
-            .run(request.send())
+            .run(Box::pin(request.send()))
             .await
             .ok_or(LedgerError::Unavailable)?
             .map_err(|error| unavailable(&error))?;
@@ -127,7 +127,7 @@ impl Ledger {
                 Decision::Write(transition, outcome) => (transition, outcome),
             };
             let written = deadline
-                .run(self.write(current.as_ref(), &transition))
+                .run(Box::pin(self.write(current.as_ref(), &transition)))
                 .await
                 .ok_or(LedgerError::Unavailable)??;
             match written {
@@ -140,6 +140,23 @@ impl Ledger {
             }
         }
         Err(LedgerError::Contended)
+    }
+
+    /// Writes a change onto the record, whatever it has become since it was `seen`; where the change has
+    /// nothing to say about it, nothing. The record afterwards.
+    pub async fn record(
+        &self,
+        seen: Option<Conversation>,
+        deadline: Deadline,
+        change: impl Fn(Option<&Conversation>) -> Option<Transition>,
+    ) -> Result<Option<Conversation>, LedgerError> {
+        let ((), record) = self
+            .transition(seen, deadline, |current| match change(current) {
+                Some(transition) => Decision::Write(Box::new(transition), ()),
+                None => Decision::Leave(()),
+            })
+            .await?;
+        Ok(record)
     }
 
     async fn write(
@@ -228,7 +245,7 @@ impl Ledger {
             .expression_attribute_values(":now", AttributeValue::N(now.as_millis().to_string()))
             .limit(limit);
         let answer = deadline
-            .run(request.send())
+            .run(Box::pin(request.send()))
             .await
             .ok_or(LedgerError::Unavailable)?
             .map_err(|error| unavailable(&error))?;
@@ -261,7 +278,7 @@ fn lost(error: &SdkError<TransactWriteItemsError>, write_token: &str) -> Result<
     Err(unavailable(error))
 }
 
-/// Notes why `DynamoDB` did not do something; for the caller it is all the same.
+/// Notes why DynamoDB did not do something; for the caller it is all the same.
 fn unavailable<E: std::error::Error + 'static>(error: &E) -> LedgerError {
     tracing::error!(error = %DisplayErrorContext(error), "DynamoDB");
     LedgerError::Unavailable

@@ -28,7 +28,7 @@ pub struct MessagingBinding {
 pub struct ParticipantResource {
     /// Its SID.
     pub sid: ConversationParticipantSid,
-    /// Who it is in chat; `None` for SMS and `WhatsApp`.
+    /// Who it is in chat; `None` for SMS and WhatsApp.
     #[serde(default)]
     pub identity: Option<Personal<String>>,
     /// How it is reached from outside; `None` in chat.
@@ -40,7 +40,7 @@ pub struct ParticipantResource {
 }
 
 impl Twilio {
-    /// The first 50 participants of a conversation: the most that may take part by SMS or `WhatsApp`
+    /// The first 50 participants of a conversation: the most that may take part by SMS or WhatsApp
     /// ([limits](https://www.twilio.com/docs/conversations/conversations-limits)), and more than a
     /// conversation of a contact centre ever has.
     pub async fn participants(

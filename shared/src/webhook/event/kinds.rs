@@ -87,9 +87,9 @@ pub struct ParticipantAdded {
     pub conversation_sid: ConversationSid,
     /// The participant.
     pub participant_sid: ConversationParticipantSid,
-    /// The identity of a chat participant; SMS and `WhatsApp` participants have a binding instead.
+    /// The identity of a chat participant; SMS and WhatsApp participants have a binding instead.
     pub identity: Option<Personal<String>>,
-    /// The addresses of an SMS or `WhatsApp` participant.
+    /// The addresses of an SMS or WhatsApp participant.
     pub binding: Option<Binding>,
     /// The attributes of the participant. Empty if they cannot be read.
     pub attributes: Personal<Map<String, Value>>,
