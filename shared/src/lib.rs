@@ -3,3 +3,4 @@ pub mod personal;
 pub mod secrets;
 pub mod sid;
 pub mod signature;
+pub mod webhook;
