@@ -137,4 +137,23 @@ mod tests {
             assert!(urls(alb(host), None).is_empty(), "{host}");
         }
     }
+
+    #[test]
+    fn the_number_of_urls_is_bounded_whatever_the_query_holds() {
+        let urls_of = |count: usize| {
+            let pairs: serde_json::Map<_, _> =
+                (0..count).map(|n| (format!("k{n}"), json!(["/ '"]))).collect();
+            let event = json!({
+                "path": "/x", "httpMethod": "POST", "headers": {}, "multiValueQueryStringParameters": pairs,
+                "requestContext": {
+                    "httpMethod": "POST", "stage": "prod", "path": "/mapped/x", "domainName": "api.example"
+                }
+            });
+            urls(event, None).len()
+        };
+        let (paths, encodings) = (3, 3);
+        assert_eq!(urls_of(4), 24 * paths * encodings);
+        assert_eq!(urls_of(5), paths * encodings);
+        assert_eq!(urls_of(500), paths * encodings);
+    }
 }

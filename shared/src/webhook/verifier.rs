@@ -21,10 +21,11 @@ use crate::{
 /// ([Validating requests](https://www.twilio.com/docs/usage/security#validating-requests)).
 pub const SIGNATURE_HEADER: &str = "x-twilio-signature";
 
-/// The most signatures that are computed for one request, whatever it looks like: 24 orders of a query, three
-/// paths, with and without the port, two tokens. With payload 2.0 it takes four per token at most, eight if
-/// there is a `'` in the query.
-pub const MAX_ATTEMPTS: usize = 24 * 3 * 2 * 2;
+/// The most signatures that are computed for one request, whatever it looks like. That is 24 orders of a query
+/// times three ways to encode it times three paths times two tokens, all of which only payload 1.0 can come to;
+/// where the ways to encode it agree, with and without the port as well. Payload 2.0 takes four per token, or
+/// eight if there is a `'` in the query.
+pub const MAX_ATTEMPTS: usize = 24 * 3 * 3 * 2;
 
 const POST_ONLY: &[Method] = &[Method::POST];
 
