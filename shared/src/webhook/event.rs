@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn attributes_that_cannot_be_read_are_empty_and_lose_no_message() {
-        let with = |text| message(&[("ChannelAttributes", text)]).conversation_attributes.into_inner();
+        let with = |text| message(&[("ChannelAttributes", text)]).conversation_attributes.0;
         assert_eq!(with(r#"{"pre_engagement_data": "x"}"#)["pre_engagement_data"], "x");
         let deep = format!("{}1{}", "{\"a\":".repeat(10_000), "}".repeat(10_000));
         for text in ["", "null", "[]", "1", "\"{}\"", "{", deep.as_str()] {
