@@ -8,7 +8,7 @@ use aws_config::{
     retry::RetryConfig, timeout::TimeoutConfig,
 };
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use aws_runtime::env_config::file::EnvConfigFiles;
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 
 use crate::{
@@ -50,12 +50,16 @@ fn common(
         )
 }
 
+/// No configuration file: the set may not be empty, so it holds one that is.
+fn no_files() -> EnvConfigFiles {
+    EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, "").build()
+}
+
 /// The SDK's configuration in Lambda: region, credentials and endpoints from the environment
 /// ([variables](https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html)), no file read.
 pub async fn from_environment(clock: &Arc<dyn Clock>, transport: &Arc<dyn Transport>) -> SdkConfig {
-    let no_files = EnvConfigFiles::builder().build();
     let loader = aws_config::defaults(BehaviorVersion::latest())
-        .profile_files(no_files)
+        .profile_files(no_files())
         .credentials_provider(EnvironmentVariableCredentialsProvider::new());
     common(loader, clock, transport).load().await
 }
@@ -64,9 +68,8 @@ pub async fn from_environment(clock: &Arc<dyn Clock>, transport: &Arc<dyn Transp
 /// one endpoint for everything.
 pub async fn local(clock: &Arc<dyn Clock>, transport: &Arc<dyn Transport>, endpoint: &str) -> SdkConfig {
     let credentials = Credentials::new("local", "local", None, None, "flexglue");
-    let no_files = EnvConfigFiles::builder().build();
     let loader = aws_config::defaults(BehaviorVersion::latest())
-        .profile_files(no_files)
+        .profile_files(no_files())
         .region(Region::from_static("us-east-1"))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .endpoint_url(endpoint);

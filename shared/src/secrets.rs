@@ -191,3 +191,104 @@ impl Secrets {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use bytes::Bytes;
+    use futures_util::future::BoxFuture;
+
+    use super::*;
+    use crate::{
+        clock::TokioClock,
+        transport::{Transport, TransportError},
+    };
+
+    /// A Secrets Manager that gives the next of its answers, and the last for ever.
+    #[derive(Debug)]
+    struct Manager {
+        answers: Vec<(u16, &'static str)>,
+        asked: AtomicUsize,
+    }
+
+    impl Transport for Manager {
+        fn send(
+            &self,
+            _: http::Request<Bytes>,
+        ) -> BoxFuture<'_, Result<http::Response<Bytes>, TransportError>> {
+            let (status, secret) =
+                self.answers[self.asked.fetch_add(1, Ordering::SeqCst).min(self.answers.len() - 1)];
+            let body = serde_json::json!({"SecretString": secret, "__type": "InternalServiceError"});
+            Box::pin(async move {
+                Ok(http::Response::builder().status(status).body(Bytes::from(body.to_string())).unwrap())
+            })
+        }
+    }
+
+    const OLD: (u16, &str) = (200, r#"{"auth_token":"old"}"#);
+    const NEW: (u16, &str) = (200, r#"{"auth_token":"new","auth_token_secondary":"old","unknown":1}"#);
+
+    async fn secrets(answers: &[(u16, &'static str)]) -> (Arc<Manager>, Secrets) {
+        let manager = Arc::new(Manager { answers: answers.to_vec(), asked: AtomicUsize::new(0) });
+        let clock: Arc<dyn Clock> = Arc::new(TokioClock::starting_at(Timestamp::from_seconds(1_800_000_000)));
+        let transport: Arc<dyn Transport> = Arc::clone(&manager) as _;
+        let aws = crate::aws::local(&clock, &transport, "http://secrets.local").await;
+        let client = aws_sdk_secretsmanager::Client::new(&aws);
+        let source = SecretSource::SecretsManager { client, arn: "arn:aws:secretsmanager:x".to_owned() };
+        (manager, Secrets::new(source, clock))
+    }
+
+    async fn token(secrets: &Secrets) -> String {
+        secrets.current().await.unwrap().auth_token.expose().to_owned()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_secret_is_read_once_and_again_on_schedule() {
+        let (manager, secrets) = secrets(&[OLD, NEW]).await;
+        assert_eq!((token(&secrets).await, token(&secrets).await), ("old".to_owned(), "old".to_owned()));
+        assert_eq!(manager.asked.load(Ordering::SeqCst), 1);
+        tokio::time::advance(FRESH_FOR).await;
+        assert_eq!(token(&secrets).await, "new");
+        assert_eq!(secrets.current().await.unwrap().signing_tokens().len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_has_it_read_at_once_but_a_storm_of_them_does_not() {
+        let (manager, secrets) = secrets(&[OLD, NEW]).await;
+        token(&secrets).await;
+        assert!(secrets.refresh().await, "it has changed");
+        assert_eq!(token(&secrets).await, "new");
+        for _ in 0..100 {
+            assert!(!secrets.refresh().await);
+        }
+        assert_eq!(manager.asked.load(Ordering::SeqCst), 2);
+        tokio::time::advance(FORCE_AT_MOST_EVERY).await;
+        assert!(!secrets.refresh().await, "read again, but the same");
+        assert_eq!(manager.asked.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_old_secret_serves_on_while_the_new_cannot_be_read() {
+        let (_, secrets) = secrets(&[OLD, (500, ""), (500, ""), (500, ""), (200, "not json"), NEW]).await;
+        token(&secrets).await;
+        tokio::time::advance(FRESH_FOR).await;
+        assert_eq!(token(&secrets).await, "old");
+        assert_eq!(token(&secrets).await, "old");
+        assert_eq!(token(&secrets).await, "new");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_malformed_secret_is_an_error_that_does_not_repeat_it() {
+        let (_, secrets) = secrets(&[(200, r#"{"auth_tokn":"s3cret"}"#)]).await;
+        let error = secrets.current().await.unwrap_err().to_string();
+        assert!(error.contains("auth_token") && !error.contains("s3cret"), "{error}");
+    }
+
+    #[test]
+    fn secrets_do_not_print_themselves() {
+        let credentials: Credentials = serde_json::from_str(NEW.1).unwrap();
+        let printed = format!("{credentials:?}");
+        assert!(!printed.contains("new") && !printed.contains("old"), "{printed}");
+    }
+}

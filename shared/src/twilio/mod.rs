@@ -12,6 +12,8 @@ mod page;
 mod participant_conversations;
 mod participants;
 mod tasks;
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Duration};
 
