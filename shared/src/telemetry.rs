@@ -10,8 +10,10 @@ use std::{fmt, io::Write as _, sync::Arc};
 
 use serde_json::json;
 use tracing_subscriber::{
-    filter::LevelFilter,
-    fmt::{format::Writer, time::FormatTime},
+    Layer as _,
+    filter::{LevelFilter, Targets},
+    fmt::{MakeWriter, format::Writer, time::FormatTime},
+    layer::SubscriberExt as _,
 };
 
 use crate::clock::Clock;
@@ -112,6 +114,32 @@ impl FormatTime for ClockTime {
     }
 }
 
+/// Our own crates. Whatever else logs is heard from warnings on: at lower levels the AWS SDK shows bodies.
+const OUR_CRATES: [&str; 4] = ["shared", "inbound_webhook", "orphan_sweeper", "flexglue"];
+
+/// Log lines as JSON, to `writer`.
+pub fn subscriber<W>(
+    clock: Arc<dyn Clock>,
+    level: LevelFilter,
+    writer: W,
+) -> impl tracing::Subscriber + Send + Sync
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let targets = Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_targets(OUR_CRATES.map(|name| (name, level)));
+    let lines = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_current_span(true)
+        .with_span_list(false)
+        .with_target(false)
+        .with_timer(ClockTime(clock))
+        .with_writer(writer);
+    tracing_subscriber::registry().with(lines.with_filter(targets))
+}
+
 /// Starts logging to standard output, at the level that `LOG_LEVEL` or Lambda's own `AWS_LAMBDA_LOG_LEVEL`
 /// names, `info` otherwise. Does nothing where logging has been started.
 pub fn start_logging(clock: Arc<dyn Clock>, variable: impl Fn(&str) -> Option<String>) {
@@ -119,15 +147,7 @@ pub fn start_logging(clock: Arc<dyn Clock>, variable: impl Fn(&str) -> Option<St
         .into_iter()
         .find_map(|name| variable(name)?.parse::<LevelFilter>().ok())
         .unwrap_or(LevelFilter::INFO);
-    let _ = tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_current_span(true)
-        .with_span_list(false)
-        .with_target(false)
-        .with_timer(ClockTime(clock))
-        .with_max_level(level)
-        .try_init();
+    let _ = tracing::subscriber::set_global_default(subscriber(clock, level, std::io::stdout));
 }
 
 #[cfg(test)]
