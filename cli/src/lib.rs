@@ -1,1 +1,2 @@
-
+//! What the `flexglue` command is made of.
+pub mod local;
