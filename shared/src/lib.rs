@@ -1,3 +1,28 @@
-//! What every function of flexglue shares.
+//! What every function of flexglue shares. Read [`conversation`] first: it says what may happen to a
+//! conversation, and knows nothing of the rest.
+//!
+//! - in: [`gateway`] (what Lambda hands over) → [`webhook`] (verified events, [`signature`])
+//! - what to do: [`conversation`] (records and transitions), [`routing`], [`opening`] (claim, ask, record)
+//! - out: [`ledger`] (the records in DynamoDB), [`twilio`] (its REST APIs), both through [`transport`]
+//! - handed in: [`clock`], [`random`], [`config`], [`secrets`]; put together in [`parts`]
+//! - [`telemetry`] and [`problem`]: what is said about it; [`personal`] and [`sid`]: types that keep it safe
+
+pub mod aws;
+pub mod clock;
+pub mod config;
+pub mod conversation;
+pub mod gateway;
+pub mod ledger;
+pub mod opening;
+pub mod parts;
+pub mod personal;
+pub mod problem;
+pub mod random;
+pub mod routing;
 pub mod secrets;
 pub mod sid;
+pub mod signature;
+pub mod telemetry;
+pub mod transport;
+pub mod twilio;
+pub mod webhook;

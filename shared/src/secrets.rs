@@ -1,9 +1,19 @@
-//! Secret values, and where they come from.
+//! Secret values, and where they come from: one secret of AWS Secrets Manager, or, for local runs, the
+//! environment.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use serde::Deserialize;
+
+use crate::clock::{Clock, Timestamp};
 
 /// A value that must not reach a log: it prints as `***` and gives itself out only by [`Secret::expose`].
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
 pub struct Secret(Box<str>);
 
 impl Secret {
@@ -23,5 +33,262 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
+    }
+}
+
+/// Everything secret that the functions need. In Secrets Manager this is the JSON text of the secret.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Credentials {
+    /// The account's primary auth token: signs Twilio's requests to us and is the password of ours to it.
+    pub auth_token: Secret,
+    /// A second token whose signatures are accepted, for the time of a
+    /// [rotation](https://www.twilio.com/docs/iam/api/authtoken).
+    #[serde(default)]
+    pub auth_token_secondary: Option<Secret>,
+}
+
+impl Credentials {
+    /// The tokens whose signatures are accepted.
+    #[must_use]
+    pub fn signing_tokens(&self) -> Vec<Secret> {
+        std::iter::once(&self.auth_token).chain(&self.auth_token_secondary).cloned().collect()
+    }
+}
+
+/// Where the credentials are read from.
+#[derive(Debug, Clone)]
+pub enum SecretSource {
+    /// Given at start and never read again.
+    Given(Credentials),
+    /// A secret of Secrets Manager.
+    SecretsManager {
+        /// Asks for it.
+        client: aws_sdk_secretsmanager::Client,
+        /// Which one.
+        arn: String,
+    },
+}
+
+/// Why there are no credentials.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretsError {
+    /// Secrets Manager did not give the secret.
+    #[error("the secret of TWILIO_SECRET_ARN could not be read")]
+    Unreadable,
+    /// The secret is not what it should be. Says where, never what stands there.
+    #[error(
+        "the secret of TWILIO_SECRET_ARN must be JSON with a text `auth_token` \
+         (and perhaps `auth_token_secondary`); it is wrong at line {line}, column {column}"
+    )]
+    Malformed {
+        /// Line of the JSON text.
+        line: usize,
+        /// Column of the JSON text.
+        column: usize,
+    },
+}
+
+#[derive(Debug)]
+struct Cached {
+    credentials: Arc<Credentials>,
+    read_at: Timestamp,
+    /// When a caller last had it read again out of turn.
+    forced_at: Option<Timestamp>,
+}
+
+/// Keeps the credentials, and reads them again now and then.
+#[derive(Debug)]
+pub struct Secrets {
+    source: SecretSource,
+    clock: Arc<dyn Clock>,
+    cached: RwLock<Option<Cached>>,
+}
+
+/// After this the secret is read again.
+const FRESH_FOR: Duration = Duration::from_mins(5);
+/// Reading out of turn (a signature failed, Twilio said 401) happens at most this often: whoever sends
+/// forged requests must not make us call Secrets Manager for each.
+const FORCE_AT_MOST_EVERY: Duration = Duration::from_secs(30);
+
+impl Secrets {
+    /// Nothing is read yet.
+    #[must_use]
+    pub fn new(source: SecretSource, clock: Arc<dyn Clock>) -> Self {
+        Self { source, clock, cached: RwLock::new(None) }
+    }
+
+    /// The credentials. Where they are due to be read again and cannot be, the old ones serve on.
+    pub async fn current(&self) -> Result<Arc<Credentials>, SecretsError> {
+        let now = self.clock.now();
+        let (old, forced_at) = match &*self.cached.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(cached) if now.since(cached.read_at) < FRESH_FOR => {
+                return Ok(Arc::clone(&cached.credentials));
+            }
+            Some(cached) => (Some(Arc::clone(&cached.credentials)), cached.forced_at),
+            None => (None, None),
+        };
+        match (self.read().await, old) {
+            (Ok(credentials), _) => Ok(self.keep(credentials, now, forced_at)),
+            (Err(error), Some(old)) => {
+                tracing::error!(%error, "going on with the secret read before");
+                Ok(old)
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    /// Reads the credentials now, because what they said was refused. `true` where they have changed, so
+    /// that another try is worth it.
+    pub async fn refresh(&self) -> bool {
+        let now = self.clock.now();
+        let old = {
+            let mut cached = self.cached.write().unwrap_or_else(PoisonError::into_inner);
+            let Some(cached) = cached.as_mut() else { return false };
+            if cached.forced_at.is_some_and(|at| now.since(at) < FORCE_AT_MOST_EVERY) {
+                return false;
+            }
+            cached.forced_at = Some(now);
+            Arc::clone(&cached.credentials)
+        };
+        match self.read().await {
+            Ok(new) => {
+                let changed = new.signing_tokens() != old.signing_tokens();
+                self.keep(new, now, Some(now));
+                changed
+            }
+            Err(error) => {
+                tracing::error!(%error, "going on with the secret read before");
+                false
+            }
+        }
+    }
+
+    fn keep(
+        &self,
+        credentials: Credentials,
+        read_at: Timestamp,
+        forced_at: Option<Timestamp>,
+    ) -> Arc<Credentials> {
+        let credentials = Arc::new(credentials);
+        *self.cached.write().unwrap_or_else(PoisonError::into_inner) =
+            Some(Cached { credentials: Arc::clone(&credentials), read_at, forced_at });
+        credentials
+    }
+
+    async fn read(&self) -> Result<Credentials, SecretsError> {
+        match &self.source {
+            SecretSource::Given(credentials) => Ok(credentials.clone()),
+            SecretSource::SecretsManager { client, arn } => {
+                let answer = client.get_secret_value().secret_id(arn).send().await.map_err(|error| {
+                    // The error names the operation and its reason, never the value.
+                    tracing::error!(error = %aws_smithy_types::error::display::DisplayErrorContext(&error));
+                    SecretsError::Unreadable
+                })?;
+                let text = answer.secret_string().ok_or(SecretsError::Unreadable)?;
+                serde_json::from_str(text)
+                    .map_err(|error| SecretsError::Malformed { line: error.line(), column: error.column() })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use bytes::Bytes;
+    use futures_util::future::BoxFuture;
+
+    use super::*;
+    use crate::{
+        clock::TokioClock,
+        transport::{Transport, TransportError},
+    };
+
+    /// A Secrets Manager that gives the next of its answers, and the last for ever.
+    #[derive(Debug)]
+    struct Manager {
+        answers: Vec<(u16, &'static str)>,
+        asked: AtomicUsize,
+    }
+
+    impl Transport for Manager {
+        fn send(
+            &self,
+            _: http::Request<Bytes>,
+        ) -> BoxFuture<'_, Result<http::Response<Bytes>, TransportError>> {
+            let (status, secret) =
+                self.answers[self.asked.fetch_add(1, Ordering::SeqCst).min(self.answers.len() - 1)];
+            let body = serde_json::json!({"SecretString": secret, "__type": "InternalServiceError"});
+            Box::pin(async move {
+                Ok(http::Response::builder().status(status).body(Bytes::from(body.to_string())).unwrap())
+            })
+        }
+    }
+
+    const OLD: (u16, &str) = (200, r#"{"auth_token":"old"}"#);
+    const NEW: (u16, &str) = (200, r#"{"auth_token":"new","auth_token_secondary":"old","unknown":1}"#);
+
+    async fn secrets(answers: &[(u16, &'static str)]) -> (Arc<Manager>, Secrets) {
+        let manager = Arc::new(Manager { answers: answers.to_vec(), asked: AtomicUsize::new(0) });
+        let clock: Arc<dyn Clock> = Arc::new(TokioClock::starting_at(Timestamp::from_seconds(1_800_000_000)));
+        let transport: Arc<dyn Transport> = Arc::clone(&manager) as _;
+        let aws = crate::aws::local(&clock, &transport, "http://secrets.local").await;
+        let client = aws_sdk_secretsmanager::Client::new(&aws);
+        let source = SecretSource::SecretsManager { client, arn: "arn:aws:secretsmanager:x".to_owned() };
+        (manager, Secrets::new(source, clock))
+    }
+
+    async fn token(secrets: &Secrets) -> String {
+        secrets.current().await.unwrap().auth_token.expose().to_owned()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_secret_is_read_once_and_again_on_schedule() {
+        let (manager, secrets) = secrets(&[OLD, NEW]).await;
+        assert_eq!((token(&secrets).await, token(&secrets).await), ("old".to_owned(), "old".to_owned()));
+        assert_eq!(manager.asked.load(Ordering::SeqCst), 1);
+        tokio::time::advance(FRESH_FOR).await;
+        assert_eq!(token(&secrets).await, "new");
+        assert_eq!(secrets.current().await.unwrap().signing_tokens().len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_has_it_read_at_once_but_a_storm_of_them_does_not() {
+        let (manager, secrets) = secrets(&[OLD, NEW]).await;
+        token(&secrets).await;
+        assert!(secrets.refresh().await, "it has changed");
+        assert_eq!(token(&secrets).await, "new");
+        for _ in 0..100 {
+            assert!(!secrets.refresh().await);
+        }
+        assert_eq!(manager.asked.load(Ordering::SeqCst), 2);
+        tokio::time::advance(FORCE_AT_MOST_EVERY).await;
+        assert!(!secrets.refresh().await, "read again, but the same");
+        assert_eq!(manager.asked.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_old_secret_serves_on_while_the_new_cannot_be_read() {
+        let (_, secrets) = secrets(&[OLD, (500, ""), (500, ""), (500, ""), (200, "not json"), NEW]).await;
+        token(&secrets).await;
+        tokio::time::advance(FRESH_FOR).await;
+        assert_eq!(token(&secrets).await, "old");
+        assert_eq!(token(&secrets).await, "old");
+        assert_eq!(token(&secrets).await, "new");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_malformed_secret_is_an_error_that_does_not_repeat_it() {
+        let (_, secrets) = secrets(&[(200, r#"{"auth_tokn":"s3cret"}"#)]).await;
+        let error = secrets.current().await.unwrap_err().to_string();
+        assert!(error.contains("auth_token") && !error.contains("s3cret"), "{error}");
+    }
+
+    #[test]
+    fn secrets_do_not_print_themselves() {
+        let credentials: Credentials = serde_json::from_str(NEW.1).unwrap();
+        let printed = format!("{credentials:?}");
+        assert!(!printed.contains("new") && !printed.contains("old"), "{printed}");
     }
 }

@@ -93,7 +93,7 @@ sids! {
     ChatServiceSid = "IS";
     /// A participant of a conversation.
     ConversationParticipantSid = "MB";
-    /// An address configuration (a number, a `WhatsApp` sender or a web chat) of Conversations.
+    /// An address configuration (a number, a WhatsApp sender or a web chat) of Conversations.
     AddressSid = "IG";
     /// A webhook that is attached to one conversation.
     ConversationWebhookSid = "WH";
@@ -105,15 +105,15 @@ sids! {
     InteractionParticipantSid = "UT";
     /// An invite into an Interaction channel.
     InviteSid = "KG";
-    /// A `TaskRouter` workspace.
+    /// A TaskRouter workspace.
     WorkspaceSid = "WS";
-    /// A `TaskRouter` workflow.
+    /// A TaskRouter workflow.
     WorkflowSid = "WW";
-    /// A `TaskRouter` task queue.
+    /// A TaskRouter task queue.
     QueueSid = "WQ";
-    /// A `TaskRouter` worker.
+    /// A TaskRouter worker.
     WorkerSid = "WK";
-    /// A `TaskRouter` task.
+    /// A TaskRouter task.
     TaskSid = "WT";
     /// A reservation of a task for a worker.
     ReservationSid = "WR";

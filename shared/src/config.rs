@@ -1,0 +1,310 @@
+//! The configuration: environment variables, read once at the start into checked values. Whatever is wrong
+//! with them is said in one message that names every bad variable and what was expected; values are never
+//! repeated, as one of them may be a secret in the wrong place.
+
+use std::{fmt, str::FromStr};
+
+use crate::{
+    routing::{RoutingDefaults, RoutingRules},
+    secrets::{Credentials, Secret},
+    sid::{AccountSid, ChatServiceSid},
+    twilio::Bases,
+    webhook::PublicBaseUrl,
+};
+
+/// Every variable that is missing or malformed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigError(Vec<(&'static str, String)>);
+
+impl std::error::Error for ConfigError {}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the configuration is not usable:")?;
+        for (name, expected) in &self.0 {
+            write!(f, "\n  {name}: {expected}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads variables and remembers what was wrong with them.
+struct Reader<V> {
+    variable: V,
+    wrong: Vec<(&'static str, String)>,
+}
+
+impl<V: Fn(&str) -> Option<String>> Reader<V> {
+    /// The variable's text; one that is set to nothing counts as not set, as in a template's empty default.
+    fn text(&self, name: &str) -> Option<String> {
+        (self.variable)(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+    }
+
+    fn wrong(&mut self, name: &'static str, expected: impl fmt::Display) {
+        self.wrong.push((name, expected.to_string()));
+    }
+
+    fn required<T>(&mut self, name: &'static str, expected: &str) -> Option<T>
+    where
+        T: FromStr<Err: fmt::Display>,
+    {
+        match self.text(name).map(|text| text.parse()) {
+            Some(Ok(value)) => Some(value),
+            Some(Err(error)) => {
+                self.wrong(name, error);
+                None
+            }
+            None => {
+                self.wrong(name, format_args!("missing; {expected}"));
+                None
+            }
+        }
+    }
+
+    fn optional<T>(&mut self, name: &'static str) -> Option<T>
+    where
+        T: FromStr<Err: fmt::Display>,
+    {
+        match self.text(name)?.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.wrong(name, error);
+                None
+            }
+        }
+    }
+
+    fn base(&mut self, name: &'static str, public: &mut String) {
+        if let Some(base) = self.optional::<PublicBaseUrl>(name) {
+            base.as_str().clone_into(public);
+        }
+    }
+}
+
+/// Where the credentials come from.
+#[derive(Clone, Debug)]
+pub enum SecretSettings {
+    /// `TWILIO_SECRET_ARN`.
+    Arn(String),
+    /// `TWILIO_AUTH_TOKEN` and its companions.
+    Given(Credentials),
+}
+
+/// What inbound-webhook and orphan-sweeper are told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `TABLE_NAME`.
+    pub table: String,
+    /// `TWILIO_ACCOUNT_SID`.
+    pub account: AccountSid,
+    /// `FLEX_CHAT_SERVICE_SID`.
+    pub chat_service: ChatServiceSid,
+    /// Where the credentials come from.
+    pub secrets: SecretSettings,
+    /// Where Twilio's APIs are.
+    pub bases: Bases,
+    /// `PUBLIC_BASE_URL`.
+    pub public_base_url: Option<PublicBaseUrl>,
+    /// `ROUTING_RULES`.
+    pub rules: RoutingRules,
+    /// `FLEX_WORKSPACE_SID`, `FLEX_WORKFLOW_SID`, `TASK_CHANNEL`.
+    pub routing: RoutingDefaults,
+    /// `SYSTEM_AUTHORS`.
+    pub system_authors: Vec<String>,
+}
+
+impl Settings {
+    /// Reads the process's environment.
+    pub fn from_environment() -> Result<Self, ConfigError> {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    /// Reads variables.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut reader = Reader { variable, wrong: Vec::new() };
+        let table = reader.required("TABLE_NAME", "the name of the DynamoDB table");
+        let account = reader.required("TWILIO_ACCOUNT_SID", "the account's SID (AC…)");
+        let workspace = reader.required("FLEX_WORKSPACE_SID", "the SID of the Flex workspace (WS…)");
+        let workflow = reader.required("FLEX_WORKFLOW_SID", "the SID of the default workflow (WW…)");
+        let chat_service = reader.required("FLEX_CHAT_SERVICE_SID", "the SID of the Flex Chat Service (IS…)");
+        let secrets = secrets(&mut reader);
+        let region = reader.optional::<Label>("TWILIO_REGION");
+        let edge = reader.optional::<Label>("TWILIO_EDGE");
+        let mut bases =
+            Bases::public(region.as_ref().map(|label| &*label.0), edge.as_ref().map(|label| &*label.0));
+        reader.base("TWILIO_FLEX_API_URL", &mut bases.flex);
+        reader.base("TWILIO_CONVERSATIONS_API_URL", &mut bases.conversations);
+        reader.base("TWILIO_TASKROUTER_API_URL", &mut bases.taskrouter);
+        reader.base("TWILIO_IAM_API_URL", &mut bases.iam);
+        let public_base_url = reader.optional("PUBLIC_BASE_URL");
+        let rules = routing_rules(&mut reader);
+        let task_channel = reader.text("TASK_CHANNEL").unwrap_or_else(|| "chat".to_owned());
+        let system_authors = (reader.variable)("SYSTEM_AUTHORS")
+            .unwrap_or_else(|| "system,Concierge".to_owned())
+            .split(',')
+            .map(|author| author.trim().to_owned())
+            .filter(|author| !author.is_empty())
+            .collect();
+
+        match (table, account, workspace, workflow, chat_service, secrets) {
+            (
+                Some(table),
+                Some(account),
+                Some(workspace),
+                Some(workflow),
+                Some(chat_service),
+                Some(secrets),
+            ) if reader.wrong.is_empty() => Ok(Self {
+                table,
+                account,
+                chat_service,
+                secrets,
+                bases,
+                public_base_url,
+                rules,
+                routing: RoutingDefaults { workspace, workflow, task_channel },
+                system_authors,
+            }),
+            _ => Err(ConfigError(reader.wrong)),
+        }
+    }
+}
+
+fn secrets<V: Fn(&str) -> Option<String>>(reader: &mut Reader<V>) -> Option<SecretSettings> {
+    if let Some(arn) = reader.text("TWILIO_SECRET_ARN") {
+        if arn.starts_with("arn:") && arn.contains(":secretsmanager:") {
+            return Some(SecretSettings::Arn(arn));
+        }
+        reader.wrong("TWILIO_SECRET_ARN", "expected the ARN of a Secrets Manager secret");
+        return None;
+    }
+    let Some(auth_token) = reader.text("TWILIO_AUTH_TOKEN") else {
+        reader.wrong(
+            "TWILIO_SECRET_ARN",
+            "missing; the ARN of the secret, or for local runs TWILIO_AUTH_TOKEN",
+        );
+        return None;
+    };
+    Some(SecretSettings::Given(Credentials {
+        auth_token: Secret::new(auth_token),
+        auth_token_secondary: reader.text("TWILIO_AUTH_TOKEN_SECONDARY").map(Secret::new),
+    }))
+}
+
+fn routing_rules<V: Fn(&str) -> Option<String>>(reader: &mut Reader<V>) -> RoutingRules {
+    let Some(text) = reader.text("ROUTING_RULES") else { return RoutingRules::default() };
+    serde_json::from_str(&text).unwrap_or_else(|error| {
+        // Serde's words name fields and types of ours; the values it may quote are the operator's own rules.
+        reader.wrong("ROUTING_RULES", format_args!("expected a JSON array of rules: {error}"));
+        RoutingRules::default()
+    })
+}
+
+/// A part of a host name.
+struct Label(String);
+
+impl FromStr for Label {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let ok = text.len() <= 63
+            && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        if ok { Ok(Self(text.to_owned())) } else { Err("expected a name such as us1, ie1 or dublin") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sid(prefix: &str) -> String {
+        format!("{prefix}{}", "0".repeat(32))
+    }
+
+    fn good() -> Vec<(&'static str, String)> {
+        vec![
+            ("TABLE_NAME", "flexglue".to_owned()),
+            ("TWILIO_ACCOUNT_SID", sid("AC")),
+            ("FLEX_WORKSPACE_SID", sid("WS")),
+            ("FLEX_WORKFLOW_SID", sid("WW")),
+            ("FLEX_CHAT_SERVICE_SID", sid("IS")),
+            ("TWILIO_AUTH_TOKEN", "s3cret-token".to_owned()),
+        ]
+    }
+
+    fn read(variables: &[(&'static str, String)]) -> Result<Settings, ConfigError> {
+        Settings::read(|name| {
+            variables.iter().rev().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
+        })
+    }
+
+    #[test]
+    fn what_is_required_is_enough() {
+        let settings = read(&good()).unwrap();
+        assert_eq!(settings.bases.flex, "https://flex-api.twilio.com");
+        assert_eq!(settings.routing.task_channel, "chat");
+        assert_eq!(settings.system_authors, ["system", "Concierge"]);
+    }
+
+    #[test]
+    fn every_bad_variable_is_named_at_once_with_what_was_expected() {
+        let mut variables = good();
+        variables.retain(|(name, _)| *name != "TABLE_NAME" && *name != "TWILIO_AUTH_TOKEN");
+        variables.extend([
+            ("FLEX_WORKFLOW_SID", sid("WS")),
+            ("PUBLIC_BASE_URL", "ftp://example.com".to_owned()),
+            ("ROUTING_RULES", r#"[{"prioritty":1}]"#.to_owned()),
+            ("TWILIO_REGION", "evil.example/".to_owned()),
+            ("TWILIO_FLEX_API_URL", "127.0.0.1".to_owned()),
+        ]);
+        let message = read(&variables).unwrap_err().to_string();
+        for name in [
+            "TABLE_NAME: missing",
+            "FLEX_WORKFLOW_SID: expected a SID of the form WW",
+            "PUBLIC_BASE_URL:",
+            "ROUTING_RULES: expected a JSON array of rules: unknown field `prioritty`",
+            "TWILIO_REGION: expected a name",
+            "TWILIO_FLEX_API_URL:",
+            "TWILIO_SECRET_ARN: missing",
+        ] {
+            assert!(message.contains(name), "{name} in {message}");
+        }
+    }
+
+    #[test]
+    fn no_value_is_repeated_in_the_message_and_no_secret_in_debug() {
+        let mut variables = good();
+        variables.push(("TWILIO_ACCOUNT_SID", "s3cret-token".to_owned()));
+        let message = read(&variables).unwrap_err().to_string();
+        assert!(!message.contains("s3cret"), "{message}");
+        assert!(!format!("{:?}", read(&good()).unwrap()).contains("s3cret"));
+    }
+
+    /// Trap 25.
+    #[test]
+    fn regions_and_edges_are_in_the_host_names_and_proxies_replace_them() {
+        let host = |extra: &[(&'static str, &str)]| {
+            let mut variables = good();
+            variables.extend(extra.iter().map(|(name, value)| (*name, (*value).to_owned())));
+            read(&variables).unwrap().bases.taskrouter
+        };
+        assert_eq!(host(&[("TWILIO_REGION", "us1")]), "https://taskrouter.twilio.com");
+        assert_eq!(host(&[("TWILIO_REGION", "ie1")]), "https://taskrouter.ie1.twilio.com");
+        assert_eq!(
+            host(&[("TWILIO_REGION", "ie1"), ("TWILIO_EDGE", "dublin")]),
+            "https://taskrouter.dublin.ie1.twilio.com"
+        );
+        assert_eq!(host(&[("TWILIO_EDGE", "ashburn")]), "https://taskrouter.ashburn.us1.twilio.com");
+        assert_eq!(
+            host(&[("TWILIO_TASKROUTER_API_URL", "http://127.0.0.1:4010/taskrouter/")]),
+            "http://127.0.0.1:4010/taskrouter"
+        );
+    }
+
+    #[test]
+    fn system_authors_may_be_set_to_none() {
+        let mut variables = good();
+        variables.push(("SYSTEM_AUTHORS", String::new()));
+        assert!(read(&variables).unwrap().system_authors.is_empty());
+    }
+}

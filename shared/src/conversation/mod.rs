@@ -1,0 +1,197 @@
+//! What flexglue knows of one conversation, and how that may change. Pure: it knows neither DynamoDB nor
+//! Twilio nor HTTP, and the time is an argument. The table of states and transitions is in
+//! `docs/design.md`.
+//!
+//! - [`contact`]: who the customer of a conversation is, and whether a message is theirs.
+//! - [`history`]: what is kept for whoever asks later what happened.
+//! - [`pace`]: how long each thing waits.
+//! - [`transition`]: the changes.
+
+pub mod contact;
+pub mod history;
+pub mod pace;
+pub mod transition;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+pub use self::{
+    contact::{ChannelType, Contact, Sender},
+    history::{Happening, What},
+    transition::{Standing, Transition},
+};
+use crate::{
+    clock::Timestamp,
+    personal::Personal,
+    sid::{
+        ConversationParticipantSid, ConversationSid, InteractionChannelSid, InteractionSid, TaskSid,
+        WorkflowSid,
+    },
+};
+
+/// The record of one conversation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Conversation {
+    /// Which conversation.
+    pub sid: ConversationSid,
+    /// Counts the writes; each goes only onto the version that its writer saw.
+    pub version: u64,
+    /// Where it stands.
+    #[serde(flatten)]
+    pub stage: Stage,
+    /// The customer, once known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact: Option<Contact>,
+    /// The customer's first message, from the claim on: what an Interaction is made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<FirstMessage>,
+    /// How the Interaction was routed; a re-invite needs it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routing: Option<Routing>,
+    /// The Interaction, once Twilio has accepted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interaction: Option<Interaction>,
+    /// How often the Interaction was asked for since it last stood.
+    #[serde(default)]
+    pub attempts: u32,
+    /// How often an accepted Interaction did not come up.
+    #[serde(default)]
+    pub set_up_failures: u32,
+    /// How often agents were invited again.
+    #[serde(default)]
+    pub reinvites: u32,
+    /// Since when Twilio has refused the Interaction, while it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_since: Option<Timestamp>,
+    /// When it was first heard of.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// When the sweeper must look at it, if ever. Kept in the index by the ledger.
+    #[serde(skip)]
+    pub due_at: Option<Timestamp>,
+    /// When it may be forgotten, if ever.
+    #[serde(skip)]
+    pub forget_at: Option<Timestamp>,
+}
+
+/// Where a conversation stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "stage", rename_all = "snake_case")]
+pub enum Stage {
+    /// Heard of; nothing is asked of us yet.
+    Seen,
+    /// One owner, and nobody else, may ask for the Interaction until the lease ends. Afterwards whoever
+    /// takes over asks Twilio first whether there is one: the owner may have died after it asked.
+    Claimed {
+        /// The token of the owner.
+        owner: String,
+        /// When the owner's right ends.
+        lease_until: Timestamp,
+    },
+    /// The customer waits, and there is no Interaction for certain; asked for again when due.
+    Waiting,
+    /// Twilio has accepted the Interaction; that it came up is not confirmed.
+    SettingUp,
+    /// The Interaction stands.
+    Open,
+    /// Twilio refused for good. Tried again now and then, as what it refused may be mended.
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// Twilio's error code.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<u32>,
+    },
+    /// To be closed at Twilio.
+    Closing {
+        /// Why.
+        reason: ClosingReason,
+    },
+    /// Over.
+    Closed,
+}
+
+/// Why flexglue closes a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClosingReason {
+    /// The Interaction did not come up, twice.
+    SetUpFailed,
+    /// Twilio refused the Interaction for a day.
+    RefusedForTooLong,
+    /// The conversation was closed while its Interaction was being made; the Interaction is left to close.
+    ClosedMeanwhile,
+}
+
+/// The Interaction of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interaction {
+    /// Its SID.
+    pub sid: InteractionSid,
+    /// Its channel, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<InteractionChannelSid>,
+    /// Its first task, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskSid>,
+    /// Since when it is known.
+    pub since: Timestamp,
+}
+
+/// What of a customer's first message makes an Interaction. Its body is not kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FirstMessage {
+    /// Who wrote it, where said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<Personal<String>>,
+    /// The participant who wrote it, where said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub participant: Option<ConversationParticipantSid>,
+    /// The conversation's attributes (not the message's), as they were then.
+    #[serde(default, with = "as_text")]
+    pub attributes: Personal<Map<String, Value>>,
+}
+
+/// How an Interaction is routed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Routing {
+    /// The type of the channel.
+    pub channel_type: ChannelType,
+    /// The workflow.
+    pub workflow: WorkflowSid,
+    /// The task channel's unique name.
+    pub task_channel: String,
+    /// The task's priority, where a rule sets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u32>,
+    /// The task's time to live in seconds, where a rule sets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u32>,
+    /// The task's attributes.
+    #[serde(with = "as_text")]
+    pub attributes: Personal<Map<String, Value>>,
+}
+
+/// JSON objects that are not ours are kept as text, to the letter: DynamoDB's own types would change
+/// their numbers.
+mod as_text {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+    use serde_json::{Map, Value};
+
+    use crate::personal::Personal;
+
+    pub(super) fn serialize<S: Serializer>(
+        object: &Personal<Map<String, Value>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serde_json::to_string(&object.0).map_err(ser::Error::custom)?.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Personal<Map<String, Value>>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        serde_json::from_str(&text).map(Personal).map_err(de::Error::custom)
+    }
+}

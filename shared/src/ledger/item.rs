@@ -1,0 +1,201 @@
+//! How records and history entries stand in the table.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::{Deserialize, Serialize};
+use serde_dynamo::aws_sdk_dynamodb_1 as dynamo;
+
+use super::LedgerError;
+use crate::{
+    clock::Timestamp,
+    conversation::{Conversation, Happening, pace},
+    sid::ConversationSid,
+};
+
+/// The sparse index of what is due: only records that are due some time stand in it.
+pub const DUE_INDEX: &str = "due";
+
+/// The parts of that index. One partition takes 1,000 writes a second; sixteen take more than Twilio sends.
+pub const DUE_SHARDS: u8 = 16;
+
+pub(super) const RECORD: &str = "record";
+pub(super) const HISTORY: &str = "history#";
+const CONVERSATION: &str = "conversation#";
+
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct RecordItem {
+    pk: String,
+    sk: String,
+    /// Of the write that put this version here.
+    pub(super) write_token: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    due_shard: Option<String>,
+    /// Milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    due_at: Option<Timestamp>,
+    /// Seconds: DynamoDB deletes the item some time after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    forget_at: Option<u64>,
+    #[serde(flatten)]
+    conversation: Conversation,
+}
+
+impl RecordItem {
+    pub(super) fn into_conversation(self) -> Conversation {
+        Conversation {
+            due_at: self.due_at,
+            forget_at: self.forget_at.map(Timestamp::from_seconds),
+            ..self.conversation
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct HistoryItem {
+    pk: String,
+    sk: String,
+    forget_at: u64,
+    #[serde(flatten)]
+    pub(super) happening: Happening,
+}
+
+pub(super) fn conversation_key(sid: &ConversationSid) -> String {
+    format!("{CONVERSATION}{sid}")
+}
+
+pub(super) fn shard_key(shard: u8) -> String {
+    format!("due#{shard:02}")
+}
+
+/// The shard of a conversation: by the last digits of its SID, which Twilio draws at random.
+fn shard_of(sid: &ConversationSid) -> u8 {
+    let digits = sid.as_str().get(26..).and_then(|digits| u32::from_str_radix(digits, 16).ok());
+    u8::try_from(digits.unwrap_or_default() % u32::from(DUE_SHARDS)).unwrap_or_default()
+}
+
+pub(super) fn from_conversation(conversation: &Conversation, write_token: &str) -> Result<Item, LedgerError> {
+    dynamo::to_item(RecordItem {
+        pk: conversation_key(&conversation.sid),
+        sk: RECORD.to_owned(),
+        write_token: write_token.to_owned(),
+        due_shard: conversation.due_at.map(|_| shard_key(shard_of(&conversation.sid))),
+        due_at: conversation.due_at,
+        forget_at: conversation.forget_at.map(Timestamp::as_seconds),
+        conversation: conversation.clone(),
+    })
+    .map_err(|_| LedgerError::Unreadable)
+}
+
+pub(super) fn from_happening(
+    conversation: &Conversation,
+    happening: &Happening,
+) -> Result<Item, LedgerError> {
+    dynamo::to_item(HistoryItem {
+        pk: conversation_key(&conversation.sid),
+        // Times of thirteen digits sort as text until the year 2286; the version keeps apart what happened
+        // within one millisecond.
+        sk: format!("{HISTORY}{:013}#{:06}", happening.at.as_millis(), conversation.version),
+        forget_at: (happening.at + pace::REMEMBER_HISTORY).as_seconds(),
+        happening: happening.clone(),
+    })
+    .map_err(|_| LedgerError::Unreadable)
+}
+
+pub(super) fn to_conversation(item: Item) -> Result<Conversation, LedgerError> {
+    dynamo::from_item(item).map(RecordItem::into_conversation).map_err(|_| LedgerError::Unreadable)
+}
+
+/// The conversation that an entry of the index belongs to.
+pub(super) fn sid_of(item: &Item) -> Result<ConversationSid, LedgerError> {
+    item.get("pk")
+        .and_then(|key| key.as_s().ok())
+        .and_then(|key| key.strip_prefix(CONVERSATION))
+        .and_then(|sid| sid.parse().ok())
+        .ok_or(LedgerError::Unreadable)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        conversation::{ChannelType, Contact, FirstMessage, Interaction, Routing, Stage},
+        personal::Personal,
+    };
+
+    #[test]
+    fn a_record_comes_back_as_it_was_written() {
+        let attributes = json!({"huge": 12_345_678_901_234_567_890_u64, "third": 0.333_333_333_333_333_3, "": [null, {"é": ""}]});
+        let attributes = Personal(attributes.as_object().unwrap().clone());
+        let stages = [
+            Stage::Seen,
+            Stage::Claimed { owner: "o".to_owned(), lease_until: Timestamp::from_millis(20) },
+            Stage::Waiting,
+            Stage::SettingUp,
+            Stage::Open,
+            Stage::Refused { status: 400, code: Some(45367) },
+            Stage::Closing { reason: crate::conversation::ClosingReason::SetUpFailed },
+            Stage::Closed,
+        ];
+        for stage in stages {
+            let record = Conversation {
+                sid: "CH0000000000000000000000000000000f".parse().unwrap(),
+                version: 3,
+                stage,
+                contact: Some(Contact { address: Some("+1".to_owned().into()), ..Contact::default() }),
+                message: Some(FirstMessage { attributes: attributes.clone(), ..FirstMessage::default() }),
+                routing: Some(Routing {
+                    channel_type: ChannelType::Sms,
+                    workflow: "WW00000000000000000000000000000001".parse().unwrap(),
+                    task_channel: "chat".to_owned(),
+                    priority: Some(1),
+                    timeout: None,
+                    attributes: attributes.clone(),
+                }),
+                interaction: Some(Interaction {
+                    sid: "KD00000000000000000000000000000001".parse().unwrap(),
+                    channel: None,
+                    task: None,
+                    since: Timestamp::from_millis(9),
+                }),
+                attempts: 1,
+                set_up_failures: 1,
+                reinvites: 0,
+                refused_since: None,
+                created_at: Timestamp::from_millis(1),
+                updated_at: Timestamp::from_millis(2),
+                due_at: Some(Timestamp::from_millis(1_700_000_000_001)),
+                forget_at: Some(Timestamp::from_seconds(1_700_000_000)),
+            };
+            let item = from_conversation(&record, "token").unwrap();
+            assert_eq!(item["due_shard"], AttributeValue::S("due#15".to_owned()));
+            assert_eq!(item["due_at"], AttributeValue::N("1700000000001".to_owned()));
+            // Trap 16: TTL is in seconds.
+            assert_eq!(item["forget_at"], AttributeValue::N("1700000000".to_owned()));
+            assert_eq!(to_conversation(item).unwrap(), record);
+        }
+    }
+
+    #[test]
+    fn what_is_not_due_does_not_stand_in_the_index() {
+        let sid: ConversationSid = "CH0000000000000000000000000000000f".parse().unwrap();
+        let closed = Conversation::closed(None, &sid, Timestamp::from_millis(5)).unwrap().next;
+        let item = from_conversation(&closed, "token").unwrap();
+        assert!(!item.contains_key("due_shard") && !item.contains_key("due_at"));
+    }
+
+    #[test]
+    fn the_index_is_spread_evenly() {
+        let mut counts = [0_u32; DUE_SHARDS as usize];
+        let random: Box<dyn crate::random::Random> = Box::new(crate::random::SeededRandom::new(1));
+        for _ in 0..16_000 {
+            let sid = format!("CH{}", random.token()).parse().unwrap();
+            counts[usize::from(shard_of(&sid))] += 1;
+        }
+        assert!(counts.iter().all(|count| (850..1150).contains(count)), "{counts:?}");
+    }
+}

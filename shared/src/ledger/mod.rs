@@ -1,0 +1,285 @@
+//! Keeps the records of conversations in DynamoDB: one table, one conditional write per transition.
+//!
+//! | item | `pk` | `sk` |
+//! |---|---|---|
+//! | the record of a conversation | `conversation#CH…` | `record` |
+//! | what happened to it, one small item each | `conversation#CH…` | `history#` + time + version |
+//!
+//! A transition and its history entry are written together or not at all
+//! ([`TransactWriteItems`](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html)),
+//! on the condition that the record is still at the version that the writer saw. Who loses learns the
+//! record that won from the refusal itself, without a read. The table's definition is in `template.yaml`.
+
+mod item;
+
+use std::{collections::HashMap, time::Duration};
+
+use aws_sdk_dynamodb::{
+    Client,
+    error::SdkError,
+    operation::transact_write_items::TransactWriteItemsError,
+    types::{
+        AttributeValue, CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    },
+};
+use aws_smithy_types::error::display::DisplayErrorContext;
+use std::sync::Arc;
+
+pub use self::item::{DUE_INDEX, DUE_SHARDS};
+use self::item::{HistoryItem, RecordItem, conversation_key};
+use crate::{
+    clock::{Deadline, Timestamp},
+    conversation::{Conversation, Happening, Transition},
+    random::Random,
+    sid::ConversationSid,
+};
+
+/// The keeper of the records. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    client: Client,
+    table: Arc<str>,
+    random: Arc<dyn Random>,
+}
+
+/// What somebody who has seen a record wants.
+#[derive(Debug)]
+pub enum Decision<T> {
+    /// To write this, and then go on with `T`.
+    Write(Box<Transition>, T),
+    /// To leave it as it is, and go on with `T`.
+    Leave(T),
+}
+
+/// Why the ledger could not be asked or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// DynamoDB did not do it, or not in time. Whether a write took place is not known.
+    #[error("DynamoDB did not answer as it should")]
+    Unavailable,
+    /// What is stored is not a record of ours.
+    #[error("a stored record could not be read")]
+    Unreadable,
+    /// Others wrote the same record again and again.
+    #[error("the record changed under every attempt")]
+    Contended,
+}
+
+/// How often a transition is decided anew because somebody else wrote meanwhile. Fifty webhooks of one
+/// message at once settle in two.
+const DECISIONS: u32 = 12;
+
+/// How long to wait after somebody else's write was under way.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(30);
+
+enum Written {
+    Done,
+    /// Somebody else had written before; this stands there now.
+    Lost(Option<Box<Conversation>>),
+    /// Somebody else is writing right now.
+    Conflict,
+}
+
+impl Ledger {
+    /// A ledger in `table`.
+    #[must_use]
+    pub fn new(client: Client, table: &str, random: Arc<dyn Random>) -> Self {
+        Self { client, table: table.into(), random }
+    }
+
+    /// The record of a conversation, as it is now.
+    pub async fn get(
+        &self,
+        sid: &ConversationSid,
+        deadline: Deadline,
+    ) -> Result<Option<Conversation>, LedgerError> {
+        let request = self
+            .client
+            .get_item()
+            .table_name(&*self.table)
+            .set_key(Some(HashMap::from([
+                ("pk".to_owned(), AttributeValue::S(conversation_key(sid))),
+                ("sk".to_owned(), AttributeValue::S(item::RECORD.to_owned())),
+            ])))
+            .consistent_read(true);
+        let answer = deadline
+            .run(Box::pin(request.send()))
+            .await
+            .ok_or(LedgerError::Unavailable)?
+            .map_err(|error| unavailable(&error))?;
+        answer.item.map(item::to_conversation).transpose()
+    }
+
+    /// Decides on a record and writes what was decided, again for as long as others write in between.
+    ///
+    /// `seen` is the record as the caller last saw it, `None` for a conversation that it takes for new; it
+    /// may be wrong, `decide` is then asked again with what stands there. Nothing is read first.
+    pub async fn transition<T>(
+        &self,
+        seen: Option<Conversation>,
+        deadline: Deadline,
+        mut decide: impl FnMut(Option<&Conversation>) -> Decision<T>,
+    ) -> Result<(T, Option<Conversation>), LedgerError> {
+        let mut current = seen;
+        for _ in 0..DECISIONS {
+            let (transition, outcome) = match decide(current.as_ref()) {
+                Decision::Leave(outcome) => return Ok((outcome, current)),
+                Decision::Write(transition, outcome) => (transition, outcome),
+            };
+            let written = deadline
+                .run(Box::pin(self.write(current.as_ref(), &transition)))
+                .await
+                .ok_or(LedgerError::Unavailable)??;
+            match written {
+                Written::Done => return Ok((outcome, Some(transition.next))),
+                Written::Lost(stored) => current = stored.map(|stored| *stored),
+                Written::Conflict => {
+                    tokio::time::sleep(self.random.up_to(CONFLICT_PAUSE)).await;
+                    current = self.get(&transition.next.sid, deadline).await?;
+                }
+            }
+        }
+        Err(LedgerError::Contended)
+    }
+
+    /// Writes a change onto the record, whatever it has become since it was `seen`; where the change has
+    /// nothing to say about it, nothing. The record afterwards.
+    pub async fn record(
+        &self,
+        seen: Option<Conversation>,
+        deadline: Deadline,
+        change: impl Fn(Option<&Conversation>) -> Option<Transition>,
+    ) -> Result<Option<Conversation>, LedgerError> {
+        let ((), record) = self
+            .transition(seen, deadline, |current| match change(current) {
+                Some(transition) => Decision::Write(Box::new(transition), ()),
+                None => Decision::Leave(()),
+            })
+            .await?;
+        Ok(record)
+    }
+
+    async fn write(
+        &self,
+        current: Option<&Conversation>,
+        transition: &Transition,
+    ) -> Result<Written, LedgerError> {
+        // The SDK sends a write again whose answer it lost. Should the first have been carried out, the
+        // second finds its condition broken, by ourselves: this token in the record tells.
+        let write_token = self.random.token();
+        let record = item::from_conversation(&transition.next, &write_token)?;
+        let mut put = Put::builder()
+            .table_name(&*self.table)
+            .set_item(Some(record))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        put = match current {
+            None => put.condition_expression("attribute_not_exists(pk)"),
+            Some(current) => put
+                .condition_expression("version = :seen")
+                .expression_attribute_values(":seen", AttributeValue::N(current.version.to_string())),
+        };
+        let history = Put::builder()
+            .table_name(&*self.table)
+            .set_item(Some(item::from_happening(&transition.next, &transition.happening)?));
+        let item = |put: aws_sdk_dynamodb::types::builders::PutBuilder| {
+            put.build()
+                .map(|put| TransactWriteItem::builder().put(put).build())
+                .map_err(|_| LedgerError::Unreadable)
+        };
+        let sent = self
+            .client
+            .transact_write_items()
+            .client_request_token(&write_token)
+            .transact_items(item(put)?)
+            .transact_items(item(history)?)
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(Written::Done),
+            Err(error) => lost(&error, &write_token),
+        }
+    }
+
+    /// What happened to a conversation, oldest first.
+    pub async fn history(
+        &self,
+        sid: &ConversationSid,
+        deadline: Deadline,
+    ) -> Result<Vec<Happening>, LedgerError> {
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&*self.table)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :history)")
+            .expression_attribute_values(":pk", AttributeValue::S(conversation_key(sid)))
+            .expression_attribute_values(":history", AttributeValue::S(item::HISTORY.to_owned()))
+            .into_paginator()
+            .items()
+            .send();
+        let mut history = Vec::new();
+        while let Some(found) = deadline.run(pages.next()).await.ok_or(LedgerError::Unavailable)? {
+            let found: HistoryItem =
+                serde_dynamo::aws_sdk_dynamodb_1::from_item(found.map_err(|error| unavailable(&error))?)
+                    .map_err(|_| LedgerError::Unreadable)?;
+            history.push(found.happening);
+        }
+        Ok(history)
+    }
+
+    /// Conversations of one shard that are due by `now`, the longest due first, `limit` at most. The index
+    /// follows the table after a moment, so what it names may have been dealt with already.
+    pub async fn due(
+        &self,
+        shard: u8,
+        now: Timestamp,
+        limit: i32,
+        deadline: Deadline,
+    ) -> Result<Vec<ConversationSid>, LedgerError> {
+        let request = self
+            .client
+            .query()
+            .table_name(&*self.table)
+            .index_name(DUE_INDEX)
+            .key_condition_expression("due_shard = :shard AND due_at <= :now")
+            .expression_attribute_values(":shard", AttributeValue::S(item::shard_key(shard)))
+            .expression_attribute_values(":now", AttributeValue::N(now.as_millis().to_string()))
+            .limit(limit);
+        let answer = deadline
+            .run(Box::pin(request.send()))
+            .await
+            .ok_or(LedgerError::Unavailable)?
+            .map_err(|error| unavailable(&error))?;
+        answer.items.unwrap_or_default().iter().map(item::sid_of).collect()
+    }
+}
+
+/// What a write that was not carried out says.
+fn lost(error: &SdkError<TransactWriteItemsError>, write_token: &str) -> Result<Written, LedgerError> {
+    let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error()
+    else {
+        return Err(unavailable(error));
+    };
+    let reasons = canceled.cancellation_reasons();
+    let is = |reason: &CancellationReason, code| reason.code() == Some(code);
+    if let Some(reason) = reasons.iter().find(|reason| is(reason, "ConditionalCheckFailed")) {
+        let Some(stored) = reason.item().filter(|stored| !stored.is_empty()) else {
+            return Ok(Written::Lost(None));
+        };
+        let stored: RecordItem = serde_dynamo::aws_sdk_dynamodb_1::from_item(stored.clone())
+            .map_err(|_| LedgerError::Unreadable)?;
+        if stored.write_token == write_token {
+            return Ok(Written::Done);
+        }
+        return Ok(Written::Lost(Some(Box::new(stored.into_conversation()))));
+    }
+    if reasons.iter().any(|reason| is(reason, "TransactionConflict")) {
+        return Ok(Written::Conflict);
+    }
+    Err(unavailable(error))
+}
+
+/// Notes why DynamoDB did not do something; for the caller it is all the same.
+fn unavailable<E: std::error::Error + 'static>(error: &E) -> LedgerError {
+    tracing::error!(error = %DisplayErrorContext(error), "DynamoDB");
+    LedgerError::Unavailable
+}

@@ -1,0 +1,83 @@
+//! What every function is made of: the settings, and the things of the outside world that are handed in.
+
+use std::sync::Arc;
+
+use aws_config::SdkConfig;
+
+use crate::{
+    clock::{Clock, SystemClock},
+    config::{SecretSettings, Settings},
+    ledger::Ledger,
+    opening::Opener,
+    random::{Random, SystemRandom},
+    secrets::{SecretSource, Secrets},
+    telemetry::{self, Emit, Metrics},
+    transport::{HttpsError, HttpsTransport, Transport},
+    twilio::Twilio,
+};
+
+/// The outside world.
+#[derive(Clone)]
+pub struct World {
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// The way to Twilio.
+    pub twilio: Arc<dyn Transport>,
+    /// AWS: region, credentials and the way there.
+    pub aws: SdkConfig,
+    /// Where metrics go.
+    pub emit: Emit,
+}
+
+impl World {
+    /// The world as it is in Lambda: one HTTPS client for everything.
+    pub async fn in_lambda() -> Result<Self, HttpsError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let transport: Arc<dyn Transport> = Arc::new(HttpsTransport::new()?);
+        let aws = crate::aws::from_environment(&clock, &transport).await;
+        Ok(Self { clock, random: Arc::new(SystemRandom), twilio: transport, aws, emit: telemetry::stdout() })
+    }
+}
+
+/// The parts of a function, put together.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The credentials.
+    pub secrets: Arc<Secrets>,
+    /// Opens Interactions, and holds ledger, Twilio client, clock and counts.
+    pub opener: Opener,
+}
+
+impl Parts {
+    /// Puts the parts of `function` together.
+    #[must_use]
+    pub fn new(function: &'static str, settings: &Settings, world: &World) -> Self {
+        let source = match &settings.secrets {
+            SecretSettings::Given(credentials) => SecretSource::Given(credentials.clone()),
+            SecretSettings::Arn(arn) => SecretSource::SecretsManager {
+                client: aws_sdk_secretsmanager::Client::new(&world.aws),
+                arn: arn.clone(),
+            },
+        };
+        let secrets = Arc::new(Secrets::new(source, Arc::clone(&world.clock)));
+        let dynamodb = aws_sdk_dynamodb::Client::new(&world.aws);
+        let opener = Opener {
+            ledger: Ledger::new(dynamodb, &settings.table, Arc::clone(&world.random)),
+            twilio: Twilio::new(
+                Arc::clone(&world.twilio),
+                Arc::clone(&world.random),
+                Arc::clone(&secrets),
+                settings.account.clone(),
+                settings.bases.clone(),
+            ),
+            clock: Arc::clone(&world.clock),
+            random: Arc::clone(&world.random),
+            rules: Arc::new(settings.rules.clone()),
+            defaults: Arc::new(settings.routing.clone()),
+            metrics: Metrics::new(function, Arc::clone(&world.clock), Arc::clone(&world.emit)),
+        };
+        Self { secrets, opener }
+    }
+}

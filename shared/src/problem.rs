@@ -1,0 +1,36 @@
+//! Answers that say that something is wrong, as
+//! [problem details](https://www.rfc-editor.org/rfc/rfc9457): what the caller can use, and nothing of what
+//! is inside.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde::Serialize;
+
+/// A JSON answer.
+pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
+    answer(status, HeaderValue::from_static("application/json"), body)
+}
+
+/// A problem: its status, a short name that programs can go by, and a sentence for a person.
+#[must_use]
+pub fn problem(status: StatusCode, error: &str, detail: &str) -> Response<Bytes> {
+    #[derive(Serialize)]
+    struct Problem<'a> {
+        title: &'a str,
+        status: u16,
+        error: &'a str,
+        detail: &'a str,
+    }
+    let title = status.canonical_reason().unwrap_or("Error");
+    let body = Problem { title, status: status.as_u16(), error, detail };
+    answer(status, HeaderValue::from_static("application/problem+json"), &body)
+}
+
+fn answer(status: StatusCode, content_type: HeaderValue, body: &impl Serialize) -> Response<Bytes> {
+    // What is answered is made of strings and numbers, which always serialise.
+    let body = serde_json::to_vec(body).unwrap_or_default();
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}

@@ -1,0 +1,315 @@
+//! To whom a conversation goes: `ROUTING_RULES` and the attributes of its task. Pure.
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    conversation::{ChannelType, Contact, FirstMessage, Routing},
+    personal::Personal,
+    sid::{ConversationSid, WorkerSid, WorkflowSid, WorkspaceSid},
+    twilio::NewInteraction,
+};
+
+/// The operator's rules, the first that matches wins.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub struct RoutingRules(Vec<Rule>);
+
+/// One rule. A name that is not known is an error: a rule that is silently never used sends customers to
+/// the wrong queue.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    #[serde(default, rename = "match")]
+    when: Match,
+    workflow_sid: Option<WorkflowSid>,
+    task_channel: Option<String>,
+    priority: Option<u32>,
+    timeout: Option<u32>,
+    #[serde(default)]
+    attributes: Map<String, Value>,
+    known_worker_sid: Option<WorkerSid>,
+}
+
+/// What a conversation must be for a rule to hold; what is not named may be anything.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Match {
+    channel: Option<ChannelType>,
+    proxy_address: Option<String>,
+    attribute: Option<AttributeMatch>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AttributeMatch {
+    name: String,
+    equals: Value,
+}
+
+/// Where everything goes that no rule sends elsewhere.
+#[derive(Clone, Debug)]
+pub struct RoutingDefaults {
+    /// The workspace of everything.
+    pub workspace: WorkspaceSid,
+    /// The workflow.
+    pub workflow: WorkflowSid,
+    /// The task channel's unique name.
+    pub task_channel: String,
+}
+
+/// Longer names than this are cut: a name is for an agent's eyes.
+const LONGEST_NAME: usize = 200;
+
+impl RoutingRules {
+    /// Whether a rule asks for our address, which a message does not carry.
+    #[must_use]
+    pub fn need_proxy_address(&self) -> bool {
+        self.0.iter().any(|rule| rule.when.proxy_address.is_some())
+    }
+
+    /// How a conversation is routed.
+    #[must_use]
+    pub fn route(
+        &self,
+        message: &FirstMessage,
+        contact: Option<&Contact>,
+        defaults: &RoutingDefaults,
+    ) -> Routing {
+        let author = message.author.as_ref().map(|author| author.as_str());
+        let channel_type = ChannelType::of(author, contact, &message.attributes);
+        let proxy = contact.and_then(|contact| contact.proxy_address.as_ref()).map(|proxy| proxy.as_str());
+        let rule = self.0.iter().find(|rule| rule.when.holds(channel_type, proxy, &message.attributes));
+
+        let mut attributes = rule.map(|rule| rule.attributes.clone()).unwrap_or_default();
+        if let Some(worker) = rule.and_then(|rule| rule.known_worker_sid.as_ref()) {
+            // A workflow's target names it: `"known_worker_sid": "task.known_worker_sid"`.
+            attributes.insert("known_worker_sid".to_owned(), worker.as_str().into());
+        }
+        describe_customer(&mut attributes, message, contact, channel_type);
+        Routing {
+            channel_type,
+            workflow: rule
+                .and_then(|rule| rule.workflow_sid.clone())
+                .unwrap_or_else(|| defaults.workflow.clone()),
+            task_channel: rule
+                .and_then(|rule| rule.task_channel.clone())
+                .unwrap_or_else(|| defaults.task_channel.clone()),
+            priority: rule.and_then(|rule| rule.priority),
+            timeout: rule.and_then(|rule| rule.timeout),
+            attributes: Personal(attributes),
+        }
+    }
+}
+
+impl Match {
+    fn holds(&self, channel: ChannelType, proxy: Option<&str>, attributes: &Map<String, Value>) -> bool {
+        self.channel.is_none_or(|wanted| wanted == channel)
+            && self.proxy_address.as_deref().is_none_or(|wanted| Some(wanted) == proxy)
+            && self
+                .attribute
+                .as_ref()
+                .is_none_or(|wanted| find(attributes, &wanted.name) == Some(&wanted.equals))
+    }
+}
+
+/// A conversation attribute by its name: at the top, along a dotted path, or in the pre-engagement data.
+fn find<'a>(attributes: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    let along = |object: &'a Map<String, Value>| {
+        let mut parts = name.split('.');
+        let first = object.get(parts.next()?)?;
+        parts.try_fold(first, |value, part| value.get(part))
+    };
+    attributes
+        .get(name)
+        .or_else(|| along(attributes))
+        .or_else(|| along(attributes.get("pre_engagement_data")?.as_object()?))
+}
+
+/// Writes who the customer is into the task's attributes, over whatever stood there. What the customer
+/// filled in goes under `preEngagement` and nowhere else: it comes from their browser.
+fn describe_customer(
+    attributes: &mut Map<String, Value>,
+    message: &FirstMessage,
+    contact: Option<&Contact>,
+    channel_type: ChannelType,
+) {
+    let filled_in = pre_engagement(&message.attributes);
+    let address = contact
+        .and_then(|contact| contact.address.as_ref().or(contact.identity.as_ref()))
+        .or(message.author.as_ref())
+        .map(|address| address.as_str())
+        .unwrap_or_default();
+    attributes.insert("from".to_owned(), address.into());
+    attributes.insert("customerAddress".to_owned(), address.into());
+    attributes.insert("channelType".to_owned(), channel_type.as_str().into());
+    let name = ["friendlyName", "friendly_name", "name"]
+        .into_iter()
+        .find_map(|key| filled_in.as_ref()?.get(key)?.as_str())
+        .map(|name| name.chars().take(LONGEST_NAME).collect::<String>())
+        .filter(|name| !name.trim().is_empty());
+    if let Some(name) = name {
+        attributes.insert("customerName".to_owned(), name.into());
+    }
+    match filled_in {
+        Some(filled_in) => attributes.insert("preEngagement".to_owned(), filled_in),
+        None => attributes.remove("preEngagement"),
+    };
+}
+
+/// What the customer filled in before the chat. WebChats keeps it as a JSON text or an object.
+fn pre_engagement(attributes: &Map<String, Value>) -> Option<Value> {
+    match attributes.get("pre_engagement_data")? {
+        Value::String(text) => serde_json::from_str(text).ok().filter(Value::is_object),
+        value @ Value::Object(_) => Some(value.clone()),
+        _ => None,
+    }
+}
+
+/// The Interaction to ask Twilio for
+/// ([Interactions](https://www.twilio.com/docs/flex/developer/conversations/interactions-api/interactions)).
+#[must_use]
+pub fn new_interaction(
+    conversation: &ConversationSid,
+    routing: &Routing,
+    workspace: &WorkspaceSid,
+) -> NewInteraction {
+    let mut properties = json!({
+        "workspace_sid": workspace,
+        "workflow_sid": routing.workflow,
+        "task_channel_unique_name": routing.task_channel,
+        "attributes": routing.attributes.0,
+    });
+    if let Some(priority) = routing.priority {
+        properties["priority"] = priority.into();
+    }
+    if let Some(timeout) = routing.timeout {
+        properties["timeout"] = timeout.into();
+    }
+    NewInteraction {
+        channel: Personal(json!({
+            "type": routing.channel_type,
+            "initiated_by": "customer",
+            "properties": {"media_channel_sid": conversation},
+        })),
+        routing: Personal(json!({"properties": properties})),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn defaults() -> RoutingDefaults {
+        RoutingDefaults {
+            workspace: "WS00000000000000000000000000000001".parse().unwrap(),
+            workflow: "WW00000000000000000000000000000001".parse().unwrap(),
+            task_channel: "chat".to_owned(),
+        }
+    }
+
+    fn rules(json: &str) -> RoutingRules {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn message(author: &str, attributes: &str) -> FirstMessage {
+        FirstMessage {
+            author: Some(author.to_owned().into()),
+            participant: None,
+            attributes: Personal(serde_json::from_str(attributes).unwrap()),
+        }
+    }
+
+    const BILLING: &str = "WW00000000000000000000000000000002";
+
+    #[test]
+    fn without_rules_everything_goes_to_the_default_workflow() {
+        let routing = RoutingRules::default().route(&message("+15551230001", "{}"), None, &defaults());
+        assert_eq!(routing.workflow, defaults().workflow);
+        assert_eq!(
+            Value::Object(routing.attributes.0),
+            json!({"from": "+15551230001", "customerAddress": "+15551230001", "channelType": "sms"})
+        );
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_wins() {
+        let rules = rules(&format!(
+            r#"[{{"match":{{"channel":"whatsapp"}},"priority":1}},
+                {{"match":{{"channel":"sms"}},"workflow_sid":"{BILLING}","priority":7,"timeout":60,"task_channel":"sms",
+                  "attributes":{{"skill":"billing","from":"forged"}},"known_worker_sid":"WK00000000000000000000000000000001"}},
+                {{"match":{{}},"priority":9}}]"#
+        ));
+        let routing = rules.route(&message("+15551230001", "{}"), None, &defaults());
+        assert_eq!(
+            (routing.workflow.as_str(), routing.priority, routing.timeout),
+            (BILLING, Some(7), Some(60))
+        );
+        assert_eq!(routing.task_channel, "sms");
+        assert_eq!(routing.attributes["skill"], "billing");
+        assert_eq!(routing.attributes["from"], "+15551230001");
+        assert_eq!(routing.attributes["known_worker_sid"], "WK00000000000000000000000000000001");
+        assert_eq!(rules.route(&message("guest", "{}"), None, &defaults()).priority, Some(9));
+    }
+
+    #[test]
+    fn a_rule_may_ask_for_our_address_and_for_an_attribute() {
+        let rules = rules(
+            r#"[{"match":{"proxy_address":"+15557770000"},"priority":1},
+                {"match":{"attribute":{"name":"department","equals":"billing"}},"priority":2},
+                {"match":{"attribute":{"name":"a.b","equals":3}},"priority":3}]"#,
+        );
+        assert!(rules.need_proxy_address());
+        let contact = Contact { proxy_address: Some("+15557770000".to_owned().into()), ..Contact::default() };
+        let priority = |author, attributes, contact| {
+            rules.route(&message(author, attributes), contact, &defaults()).priority
+        };
+        assert_eq!(priority("+15551230001", "{}", Some(&contact)), Some(1));
+        assert_eq!(priority("guest", r#"{"department":"billing"}"#, None), Some(2));
+        assert_eq!(priority("guest", r#"{"pre_engagement_data":{"department":"billing"}}"#, None), Some(2));
+        assert_eq!(priority("guest", r#"{"a":{"b":3}}"#, None), Some(3));
+        assert_eq!(priority("guest", r#"{"department":"sales"}"#, None), None);
+    }
+
+    /// Trap 27.
+    #[test]
+    fn what_a_browser_sends_never_lands_over_routing_attributes() {
+        let attributes = r#"{"pre_engagement_data":{"from":"ceo","customerAddress":"x","skill":"vip",
+            "preEngagement":{"a":1},"friendlyName":"Ada"}}"#;
+        let rules = rules(r#"[{"attributes":{"skill":"general"}}]"#);
+        let routing = rules.route(&message("guest-1", attributes), None, &defaults());
+        assert_eq!(routing.attributes["skill"], "general");
+        assert_eq!(routing.attributes["from"], "guest-1");
+        assert_eq!(routing.attributes["customerName"], "Ada");
+        assert_eq!(routing.attributes["channelType"], "web");
+        assert_eq!(routing.attributes["preEngagement"]["skill"], "vip");
+    }
+
+    #[test]
+    fn pre_engagement_data_may_be_a_text() {
+        let routing = RoutingRules::default().route(
+            &message("guest-1", r#"{"pre_engagement_data":"{\"friendlyName\":\"Ada\"}"}"#),
+            None,
+            &defaults(),
+        );
+        assert_eq!(routing.attributes["preEngagement"]["friendlyName"], "Ada");
+        for odd in ["7", "[1]", "null", "\"not json\""] {
+            let attributes = format!(r#"{{"pre_engagement_data":{odd}}}"#);
+            let routing = RoutingRules::default().route(&message("guest-1", &attributes), None, &defaults());
+            assert!(!routing.attributes.contains_key("preEngagement"), "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_rule_with_a_misspelt_name_is_an_error() {
+        for bad in [
+            r#"[{"workflow":"WW00000000000000000000000000000002"}]"#,
+            r#"[{"match":{"chanel":"sms"}}]"#,
+            r#"[{"match":{"channel":"fax"}}]"#,
+            r#"[{"workflow_sid":"WS00000000000000000000000000000002"}]"#,
+            "{}",
+        ] {
+            assert!(serde_json::from_str::<RoutingRules>(bad).is_err(), "{bad}");
+        }
+    }
+}

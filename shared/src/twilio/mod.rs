@@ -1,0 +1,218 @@
+//! A client of Twilio's REST APIs, as far as flexglue needs them; one file per resource.
+//!
+//! Nothing is repeated blindly: a request is sent again only where Twilio said that it did nothing (429, or
+//! no connection), or where asking twice changes nothing (GET). All else is the caller's to decide, who is
+//! told which of the two it is ([`CallError`]). Every call ends before its [`Deadline`].
+
+mod conversations;
+mod error;
+mod interactions;
+mod messages;
+mod page;
+mod participant_conversations;
+mod participants;
+mod tasks;
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use http::{HeaderValue, Method, header};
+use serde::de::DeserializeOwned;
+
+pub use self::{
+    conversations::{ConversationResource, ConversationState},
+    error::{CallError, Doubt, Refusal},
+    interactions::{
+        ChannelParticipantResource, ChannelResource, ChannelStatus, InteractionResource, InviteResource,
+        NewInteraction,
+    },
+    messages::{MessageResource, NewMessage},
+    page::{Next, Page},
+    participant_conversations::ParticipantConversation,
+    participants::{MessagingBinding, ParticipantResource},
+    tasks::{FlexTask, TaskResource},
+};
+use crate::{
+    clock::Deadline,
+    random::Random,
+    secrets::Secrets,
+    sid::AccountSid,
+    transport::{Transport, TransportError},
+};
+
+/// Where Twilio's APIs are: scheme, host and perhaps a path, without a slash at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bases {
+    /// `flex-api.twilio.com`: Interactions, web chats.
+    pub flex: String,
+    /// `conversations.twilio.com`.
+    pub conversations: String,
+    /// `taskrouter.twilio.com`.
+    pub taskrouter: String,
+    /// `iam.twilio.com`: Flex user tokens.
+    pub iam: String,
+}
+
+impl Bases {
+    /// The public hosts for a region and an edge, named as
+    /// [Twilio's helper libraries](https://www.twilio.com/docs/global-infrastructure/understanding-edge-locations)
+    /// name them. US1 without an edge is the plain host.
+    #[must_use]
+    pub fn public(region: Option<&str>, edge: Option<&str>) -> Self {
+        let place = match (edge, region) {
+            (None, None | Some("us1")) => String::new(),
+            (None, Some(region)) => format!(".{region}"),
+            (Some(edge), region) => format!(".{edge}.{}", region.unwrap_or("us1")),
+        };
+        let host = |product: &str| format!("https://{product}{place}.twilio.com");
+        Self {
+            flex: host("flex-api"),
+            conversations: host("conversations"),
+            taskrouter: host("taskrouter"),
+            iam: host("iam"),
+        }
+    }
+}
+
+/// The client. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Twilio {
+    transport: Arc<dyn Transport>,
+    random: Arc<dyn Random>,
+    secrets: Arc<Secrets>,
+    account: AccountSid,
+    bases: Arc<Bases>,
+}
+
+/// Tries of one call, the first included.
+const TRIES: u32 = 4;
+/// The pause before a try is drawn evenly from zero up to this, doubled for each try.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// A try that cannot last this long is not begun: it would be cut off before Twilio could answer.
+const SHORTEST_TRY: Duration = Duration::from_millis(100);
+
+/// One request, before it is signed with our credentials.
+struct Call<'a> {
+    method: Method,
+    base: &'a str,
+    path: String,
+    /// Query of a GET, form of a POST.
+    fields: Vec<(&'static str, String)>,
+    /// Actions of the REST API fire no webhooks unless asked to
+    /// ([webhooks](https://www.twilio.com/docs/conversations/conversations-webhooks)).
+    fire_webhooks: bool,
+}
+
+impl<'a> Call<'a> {
+    fn get(base: &'a str, path: String, fields: Vec<(&'static str, String)>) -> Self {
+        Self { method: Method::GET, base, path, fields, fire_webhooks: false }
+    }
+
+    fn post(base: &'a str, path: String, fields: Vec<(&'static str, String)>) -> Self {
+        Self { method: Method::POST, base, path, fields, fire_webhooks: false }
+    }
+
+    fn request(&self, authorization: &HeaderValue) -> Result<http::Request<Bytes>, CallError> {
+        let fields = form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.fields).finish();
+        let mut uri = format!("{}{}", self.base, self.path);
+        let mut request = http::Request::builder()
+            .method(self.method.clone())
+            .header(header::AUTHORIZATION, authorization)
+            .header(header::ACCEPT, "application/json")
+            .header(header::USER_AGENT, concat!("flexglue/", env!("CARGO_PKG_VERSION")));
+        let body = if self.method == Method::GET {
+            if !fields.is_empty() {
+                uri.push('?');
+                uri.push_str(&fields);
+            }
+            Bytes::new()
+        } else {
+            request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+            fields.into()
+        };
+        if self.fire_webhooks {
+            request = request.header("x-twilio-webhook-enabled", "true");
+        }
+        // Bases are checked when the configuration is read, and paths are made of SIDs.
+        request.uri(uri).body(body).map_err(|_| Refusal::NotSent.into())
+    }
+}
+
+impl Twilio {
+    /// A client for one account.
+    pub fn new(
+        transport: Arc<dyn Transport>,
+        random: Arc<dyn Random>,
+        secrets: Arc<Secrets>,
+        account: AccountSid,
+        bases: Bases,
+    ) -> Self {
+        Self { transport, random, secrets, account, bases: Arc::new(bases) }
+    }
+
+    /// Sends a call, again where that is safe, until the deadline.
+    async fn send<T: DeserializeOwned>(&self, call: Call<'_>, deadline: Deadline) -> Result<T, CallError> {
+        let repeatable = call.method == Method::GET;
+        let mut fresh_secrets = false;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let error = match self.send_once(&call, deadline).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let pause = match &error {
+                // The token may have been rotated since it was read. Nothing happened: try the new one, once.
+                CallError::Refused(Refusal::Rejected { status: 401, .. }) if !fresh_secrets => {
+                    fresh_secrets = true;
+                    if !self.secrets.refresh().await {
+                        return Err(error);
+                    }
+                    Duration::ZERO
+                }
+                CallError::Refused(Refusal::Throttled { retry_after: Some(pause) }) => *pause,
+                CallError::Refused(Refusal::Throttled { retry_after: None } | Refusal::NotSent) => {
+                    self.pause_after(tries)
+                }
+                CallError::Unknown(_) if repeatable => self.pause_after(tries),
+                CallError::Refused(Refusal::Rejected { .. }) | CallError::Unknown(_) => return Err(error),
+            };
+            if tries == TRIES || pause + SHORTEST_TRY > deadline.remaining() {
+                return Err(error);
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    fn pause_after(&self, tries: u32) -> Duration {
+        self.random.up_to(FIRST_PAUSE * 2_u32.saturating_pow(tries - 1))
+    }
+
+    async fn send_once<T: DeserializeOwned>(
+        &self,
+        call: &Call<'_>,
+        deadline: Deadline,
+    ) -> Result<T, CallError> {
+        if deadline.remaining() < SHORTEST_TRY {
+            return Err(Refusal::NotSent.into());
+        }
+        let credentials = self.secrets.current().await.map_err(|_| Refusal::NotSent)?;
+        let login = format!("{}:{}", self.account, credentials.auth_token.expose());
+        let mut authorization = HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(login)))
+            .map_err(|_| Refusal::NotSent)?;
+        authorization.set_sensitive(true);
+        let request = call.request(&authorization)?;
+        let response = match deadline.run(self.transport.send(request)).await {
+            Some(Ok(response)) => response,
+            Some(Err(TransportError::NotSent)) => return Err(Refusal::NotSent.into()),
+            Some(Err(TransportError::Lost)) | None => return Err(Doubt::AnswerLost.into()),
+        };
+        if !response.status().is_success() {
+            return Err(error::from_answer(&response));
+        }
+        serde_json::from_slice(response.body()).map_err(|_| Doubt::Unreadable.into())
+    }
+}

@@ -1,0 +1,102 @@
+//! [TaskRouter tasks](https://www.twilio.com/docs/taskrouter/api/task), as far as they lead to an Interaction.
+//! Tasks are read here and never changed: Flex asks to go through the Interaction
+//! ([best practices](https://www.twilio.com/docs/flex/developer/conversations/best-practices)).
+
+use serde::Deserialize;
+
+use super::{Call, CallError, Twilio, page::RawPage};
+use crate::{
+    clock::Deadline,
+    personal::Personal,
+    sid::{ConversationSid, InteractionChannelSid, InteractionSid, TaskSid, WorkspaceSid},
+};
+
+/// A task as Twilio knows it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct TaskResource {
+    /// Its SID.
+    pub sid: TaskSid,
+    /// `pending`, `reserved`, `assigned`, `canceled`, `completed`, `wrapping`.
+    #[serde(default)]
+    pub assignment_status: Option<String>,
+    /// A JSON text. Lists may leave it out; a single read shows it.
+    #[serde(default)]
+    pub attributes: Option<Personal<String>>,
+}
+
+/// What a task says of the Interaction it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlexTask {
+    /// The task.
+    pub task: TaskSid,
+    /// Its Interaction.
+    pub interaction: InteractionSid,
+    /// The channel of that Interaction.
+    pub channel: InteractionChannelSid,
+}
+
+#[derive(Deserialize)]
+struct FlexAttributes {
+    #[serde(rename = "flexInteractionSid")]
+    interaction: InteractionSid,
+    #[serde(rename = "flexInteractionChannelSid")]
+    channel: InteractionChannelSid,
+}
+
+impl TaskResource {
+    /// The Interaction of this task; `None` where it is none of Flex's. `flexInteractionChannelSid` is what
+    /// Flex itself goes by.
+    #[must_use]
+    pub fn flex(&self) -> Option<FlexTask> {
+        let attributes: FlexAttributes = serde_json::from_str(self.attributes.as_ref()?).ok()?;
+        Some(FlexTask {
+            task: self.sid.clone(),
+            interaction: attributes.interaction,
+            channel: attributes.channel,
+        })
+    }
+}
+
+impl Twilio {
+    /// The tasks whose attributes name `conversation`, with their attributes. A task is gone five minutes
+    /// after its end. Twilio answers only three such questions a second, so this is for recovery, never for
+    /// what happens on every message.
+    pub async fn tasks_of_conversation(
+        &self,
+        workspace: &WorkspaceSid,
+        conversation: &ConversationSid,
+        deadline: Deadline,
+    ) -> Result<Vec<TaskResource>, CallError> {
+        let call = Call::get(
+            &self.bases.taskrouter,
+            format!("/v1/Workspaces/{workspace}/Tasks"),
+            vec![
+                ("EvaluateTaskAttributes", format!("conversationSid == \"{conversation}\"")),
+                ("PageSize", "20".to_owned()),
+            ],
+        );
+        let mut tasks = self.send::<RawPage>(call, deadline).await?.read::<TaskResource>("tasks")?.items;
+        for task in tasks.iter_mut().filter(|task| task.attributes.is_none()) {
+            if let Some(whole) = self.task(workspace, &task.sid, deadline).await? {
+                *task = whole;
+            }
+        }
+        Ok(tasks)
+    }
+
+    /// One task, or `None` where it is gone.
+    pub async fn task(
+        &self,
+        workspace: &WorkspaceSid,
+        sid: &TaskSid,
+        deadline: Deadline,
+    ) -> Result<Option<TaskResource>, CallError> {
+        let call =
+            Call::get(&self.bases.taskrouter, format!("/v1/Workspaces/{workspace}/Tasks/{sid}"), Vec::new());
+        match self.send(call, deadline).await {
+            Ok(task) => Ok(Some(task)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
