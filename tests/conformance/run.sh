@@ -45,9 +45,15 @@ log=$folder/moto.log
 "$folder/venv/bin/moto_server" -H 127.0.0.1 -p "$port" >"$log" 2>&1 &
 server=$!
 
-# curl waits for the port and for nothing else; a server that died is told apart by its process.
+# Asks until it answers, and gives up at once on a server that died.
+answers() {
+  "$folder/venv/bin/python" -c '
+import sys, urllib.request
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+opener.open(sys.argv[1], timeout=5)' "http://127.0.0.1:$port/moto-api/" 2>/dev/null
+}
 for _ in $(seq 120); do
-  if curl --silent --fail --noproxy '*' --output /dev/null "http://127.0.0.1:$port/moto-api/"; then
+  if answers; then
     ready=yes
     break
   fi
@@ -62,4 +68,6 @@ fi
 
 echo "asking moto on port $port"
 cd "$root"
-FLEXGLUE_SECOND_DYNAMODB=http://127.0.0.1:$port cargo test --package flexglue-tests --test conformance
+# Of the whole workspace, so that what `cargo test --workspace` built is used again: for one package alone,
+# dependencies have other features and are compiled once more.
+FLEXGLUE_SECOND_DYNAMODB=http://127.0.0.1:$port cargo test --workspace --test conformance
