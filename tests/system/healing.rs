@@ -35,11 +35,7 @@ async fn deliver_during(fault: Fault) -> (Rig, String, Answer) {
 /// Trap 3, and: answers lost after Twilio acted make no second Interaction.
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_lost_is_deferred_and_found_again() {
-    for what in [
-        Misbehaviour::LostAfter,
-        Misbehaviour::Malformed,
-        Misbehaviour::SlowMs(10_000),
-    ] {
+    for what in [Misbehaviour::LostAfter, Misbehaviour::Malformed, Misbehaviour::SlowMs(10_000)] {
         let (rig, sid, answer) = deliver_during(creation(what.clone(), Times::Next(1))).await;
         assert_eq!(answer, Answer::new(202, "deferred"), "{what:?}");
         assert!(matches!(rig.record(&sid).await.unwrap().stage, Stage::Claimed { .. }), "the claim stands");
@@ -212,7 +208,8 @@ async fn an_interaction_opened_by_somebody_else_is_adopted() {
     let world = rig.system.world().await;
     let settings = &rig.system.settings;
     let parts = shared::parts::Parts::new("by-hand", settings, &world);
-    let routing = settings.rules.route(&shared::conversation::FirstMessage::default(), None, &settings.routing);
+    let routing =
+        settings.rules.route(&shared::conversation::FirstMessage::default(), None, &settings.routing);
     let new = shared::routing::new_interaction(&sid.parse().unwrap(), &routing, &settings.routing.workspace);
     let by_hand =
         parts.opener.twilio.create_interaction(&new, flexglue_tests::rig::forever()).await.unwrap().sid;
@@ -233,10 +230,7 @@ async fn two_sweepers_side_by_side_do_it_once() {
         rig.pass(Duration::from_mins(1)).await;
         let world = rig.unhurried_world().await;
         let (one, two) = (rig.system.orphan_sweeper(&world), rig.system.orphan_sweeper(&world));
-        let (a, b) = tokio::join!(
-            flexglue::local::system::sweep(&one),
-            flexglue::local::system::sweep(&two)
-        );
+        let (a, b) = tokio::join!(flexglue::local::system::sweep(&one), flexglue::local::system::sweep(&two));
         assert_eq!(a.finished + b.finished, 30, "seed {seed}: {a:?} {b:?}");
         assert_eq!(rig.system.twilio.interactions().len(), 30, "seed {seed}");
     }

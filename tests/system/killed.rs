@@ -52,7 +52,10 @@ async fn killed_at_any_step_after_the_claim_one_sweep_makes_it_one_interaction()
         rig.sweep_after_a_minute().await;
         assert_one_interaction(&rig, &format!("killed at step {step}")).await;
     }
-    assert_eq!(steps, 5, "claim, create and record are two steps each, the first of which is before the claim");
+    assert_eq!(
+        steps, 5,
+        "claim, create and record are two steps each, the first of which is before the claim"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,8 +104,8 @@ async fn two_sweeps_are_the_longest_wait() {
 /// A process that was frozen for longer than its lease goes on where it was, while another has taken over.
 #[tokio::test(start_paused = true)]
 async fn an_owner_that_wakes_up_after_its_lease_asks_for_nothing() {
-    use std::sync::Arc;
     use flexglue_tests::wires::Gate;
+    use std::sync::Arc;
     let rig = rig();
     let gate = Gate::after(1);
     let world = rig.system.world_through(|to| to, |to| gate.wire(to)).await;

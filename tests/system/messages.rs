@@ -20,7 +20,10 @@ pub fn every_event(account: &mut simulator::Settings) {
         filters,
     };
     account.addresses = [("sms", SMS_NUMBER), ("whatsapp", WHATSAPP_NUMBER), ("chat", "web")]
-        .map(|(kind, address)| Address { integration: integration.clone(), ..Address::webhook(kind, address, "") })
+        .map(|(kind, address)| Address {
+            integration: integration.clone(),
+            ..Address::webhook(kind, address, "")
+        })
         .to_vec();
 }
 
@@ -54,7 +57,10 @@ async fn a_first_message_becomes_one_interaction() {
 
 #[tokio::test(start_paused = true)]
 async fn a_first_message_costs_two_writes_and_one_call() {
-    use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
     let rig = Rig::new();
     let (to_twilio, to_dynamo) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let count = |counter: &Arc<AtomicUsize>| {
@@ -111,7 +117,8 @@ async fn whatsapp_is_its_own_channel() {
 
 #[tokio::test(start_paused = true)]
 async fn a_web_chat_carries_its_pre_engagement_data_beside_the_routing() {
-    let rig = Rig::with(1, every_event, &[("ROUTING_RULES", r#"[{"match":{"channel":"web"},"priority":5}]"#)]);
+    let rig =
+        Rig::with(1, every_event, &[("ROUTING_RULES", r#"[{"match":{"channel":"web"},"priority":5}]"#)]);
     let front = rig.front().await;
     let data = json!({"pre_engagement_data": {"friendlyName": "Ada", "from": "forged", "skill": "vip"}});
     let chat = rig.system.twilio.create_chat("guest-1", &data, &chat_address(&rig));

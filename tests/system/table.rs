@@ -128,10 +128,8 @@ async fn a_conflict_of_transactions_is_tried_again() {
         }
     }
     let rig = Rig::new();
-    let world = rig
-        .system
-        .world_through(|to| to, |to| Arc::new(Conflicted { to, left: 3.into() }) as _)
-        .await;
+    let world =
+        rig.system.world_through(|to| to, |to| Arc::new(Conflicted { to, left: 3.into() }) as _).await;
     let front = rig.front_in(&world);
     let answer = Answer::of(&front.handle(rig.message(CUSTOMER, "hello")).await);
     assert_eq!(answer, Answer::new(200, "created"));
@@ -156,10 +154,8 @@ async fn a_table_that_fails_after_the_interaction_is_healed() {
         }
     }
     let rig = Rig::with(1, |account| account.duplicate_guard = false, &[]);
-    let world = rig
-        .system
-        .world_through(|to| to, |to| Arc::new(FailsAfter { to, left: 1.into() }) as _)
-        .await;
+    let world =
+        rig.system.world_through(|to| to, |to| Arc::new(FailsAfter { to, left: 1.into() }) as _).await;
     let front = rig.front_in(&world);
     let answer = Answer::of(&front.handle(rig.message(CUSTOMER, "hello")).await);
     assert_eq!(answer, Answer::new(202, "deferred"));

@@ -1,8 +1,8 @@
-//! The embedded `DynamoDB`: [dynoxide](https://docs.rs/dynoxide-rs) with the table of `template.yaml`.
+//! The embedded DynamoDB: [dynoxide](https://docs.rs/dynoxide-rs) with the table of `template.yaml`.
 //!
 //! It is reached in two ways that end in the same engine: [`Dynamo::serve`] puts it on a socket for the AWS
 //! SDK of another process, [`Dynamo::call`] takes one request of the
-//! [`DynamoDB` API](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html)
+//! [DynamoDB API](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html)
 //! without one, for deterministic tests.
 
 use std::{path::Path, sync::Arc};
@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 
 use super::template::{TableDefinition, TemplateError};
 
-/// What every `X-Amz-Target` of `DynamoDB` begins with.
+/// What every `X-Amz-Target` of DynamoDB begins with.
 const TARGET_PREFIX: &str = "DynamoDB_20120810.";
 
-/// An embedded `DynamoDB`. Clones share the data.
+/// An embedded DynamoDB. Clones share the data.
 #[derive(Clone)]
 pub struct Dynamo {
     database: Database,
@@ -107,7 +107,7 @@ impl Dynamo {
         Ok(())
     }
 
-    /// Answers one request of the `DynamoDB` API. `target` is the `X-Amz-Target` header, with or without
+    /// Answers one request of the DynamoDB API. `target` is the `X-Amz-Target` header, with or without
     /// `DynamoDB_20120810.`; an operation that flexglue does not use answers `UnknownOperationException`.
     ///
     /// Status and error type are those of the engine's own server; texts may differ where a request is so
@@ -146,7 +146,7 @@ impl Dynamo {
         }
     }
 
-    /// Serves the `DynamoDB` API over HTTP until `shutdown` ends.
+    /// Serves the DynamoDB API over HTTP until `shutdown` ends.
     pub async fn serve(
         &self,
         listener: tokio::net::TcpListener,
@@ -158,7 +158,7 @@ impl Dynamo {
     }
 
     /// Every item of a table as plain JSON: `{"pk": "…", "due_at": 17}` and not `{"pk": {"S": "…"}}`. Numbers
-    /// that JSON cannot hold exactly, binaries and sets stay as `DynamoDB` writes them.
+    /// that JSON cannot hold exactly, binaries and sets stay as DynamoDB writes them.
     pub fn items(&self, table: &str) -> Result<Vec<Value>, DynamoError> {
         let mut items = Vec::new();
         let mut start = Value::Null;
@@ -178,7 +178,7 @@ impl Dynamo {
         }
     }
 
-    /// Deletes what has expired by the clock, as `DynamoDB` does some time within days; gives how many.
+    /// Deletes what has expired by the clock, as DynamoDB does some time within days; gives how many.
     pub fn forget_expired(&self) -> Result<usize, DynamoError> {
         Ok(self.database.sweep_ttl()?)
     }
@@ -199,7 +199,7 @@ fn run<Q: DeserializeOwned, A: Serialize>(
     serde_json::to_string(&answer).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
 }
 
-/// The engine's request types tell by these words which of `DynamoDB`'s two refusals a body deserves.
+/// The engine's request types tell by these words which of DynamoDB's two refusals a body deserves.
 fn refused(error: &serde_json::Error) -> DynoxideError {
     let message = error.to_string();
     let validation =

@@ -2,7 +2,7 @@
 //!
 //! - [`gateway`] takes HTTP requests and calls functions, as API Gateway does. Its two halves are [`event`]
 //!   (a request becomes the JSON that a function is given) and [`answer`] (its JSON becomes a response).
-//! - [`dynamodb`] is the embedded `DynamoDB`.
+//! - [`dynamodb`] is the embedded DynamoDB.
 //! - [`template`] reads the definition of its table from `template.yaml`, the only place that has one.
 //! - [`system`] puts all of it together with the functions and the simulated Twilio, over [`transports`] that
 //!   need no socket and on a [`clock`] that can be moved.

@@ -201,7 +201,11 @@ impl Function for InProcess {
 }
 
 /// Carries a webhook of the simulated Twilio to the front, in process.
-pub async fn deliver(twilio: &simulator::Twilio, front: &Routes, webhook: &simulator::Webhook) -> Response<Bytes> {
+pub async fn deliver(
+    twilio: &simulator::Twilio,
+    front: &Routes,
+    webhook: &simulator::Webhook,
+) -> Response<Bytes> {
     let request: Request<Bytes> = twilio.webhook_request(webhook);
     front.handle(request).await
 }
