@@ -1,1 +1,55 @@
+//! A stateful Twilio in one process, for tests and local runs.
+//!
+//! [`Twilio`] answers the parts of Conversations v1, Flex v1 (Interactions) and `TaskRouter` v1 that flexglue
+//! uses, as the real ones do: an Interaction is set up after it was accepted, a pair of addresses may be in
+//! one open conversation only, closed is final, tasks vanish. It signs its webhooks, and it can be told to
+//! misbehave ([`Fault`], [`WebhookFault`]). It is stricter than the real one in one thing: a parameter that
+//! Twilio does not publish is refused, so that a misspelt name does not pass a test.
+//!
+//! Nothing in it depends on chance or on the time of day. Time comes from a [`Clock`], sids from
+//! [`Settings::seed`].
+//!
+//! How it is laid out: `twilio` is the handle, `people` what customers and agents do, `serve` the same over
+//! HTTP. A call is read by `call`, checked by `parameters` and answered through `answer`. `world` holds the
+//! state and lets time pass in it (`agenda`); `webhooks` waits for delivery, `faults` decides what goes wrong.
+//! There is a folder for each API and in it a file for each resource.
 
+mod agenda;
+mod answer;
+mod call;
+mod clock;
+mod conversations;
+mod dates;
+mod faults;
+mod flex;
+mod parameters;
+mod people;
+mod serve;
+mod settings;
+mod sids;
+mod signature;
+mod taskrouter;
+mod twilio;
+mod webhooks;
+mod world;
+
+pub use answer::Refusal;
+pub use clock::{Clock, SetClock};
+pub use conversations::messages::Message;
+pub use conversations::participants::{Binding, Participant};
+pub use conversations::scoped_webhooks::{ScopedWebhook, Target};
+pub use conversations::{Conversation, ConversationState, Reason};
+pub use faults::{Fault, Lost, Matcher, Misbehaviour, Times, WebhookFault, WebhookMisbehaviour};
+pub use flex::asked::InitiatedBy;
+pub use flex::channels::{Channel, ChannelError, ChannelStatus};
+pub use flex::interactions::Interaction;
+pub use flex::invites::Invite;
+pub use flex::participants::{Participant as InteractionParticipant, ParticipantKind};
+pub use people::Written;
+pub use settings::{Address, Integration, ServiceWebhook, Settings, Sleep, TaskChannel, Worker};
+pub use signature::sign;
+pub use taskrouter::reservations::{Reservation, ReservationStatus};
+pub use taskrouter::tasks::{Task, TaskStatus};
+pub use twilio::Twilio;
+pub use webhooks::Webhook;
+pub use world::{RequestSeen, Warning};

@@ -1,0 +1,211 @@
+//! All of flexglue in one process: the functions, the embedded DynamoDB and the simulated Twilio. `demo`, `dev`
+//! and the tests are made of it.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{Method, Request, Response};
+use inbound_webhook::InboundWebhook;
+use lambda_http::request::LambdaRequest;
+use orphan_sweeper::{OrphanSweeper, SweepReport, SweepRequest};
+use serde_json::Value;
+use shared::{
+    aws,
+    clock::{Clock, Deadline},
+    config::{ConfigError, Settings},
+    gateway::{self, HttpFunction},
+    ledger::Ledger,
+    parts::{Parts, World},
+    random::Random,
+    telemetry::Emit,
+    transport::Transport,
+};
+
+use super::{
+    clock::SimulatorClock,
+    dynamodb::{Dynamo, DynamoError},
+    gateway::{EventShape, Function, Routes},
+    transports::{ToDynamo, ToTwilio},
+};
+
+/// The host of the local front, as far as events and signatures go. Nothing is ever sent to it.
+pub const PUBLIC_URL: &str = "https://flexglue.example";
+
+/// Where `inbound-webhook` is reached.
+pub const CONVERSATIONS_PATH: &str = "/webhooks/conversations";
+
+/// Our number, from which the simulated Twilio makes conversations.
+pub const SMS_NUMBER: &str = "+15557770000";
+/// Our WhatsApp sender.
+pub const WHATSAPP_NUMBER: &str = "whatsapp:+15557770000";
+
+/// Our table.
+const TABLE: &str = "flexglue-local";
+/// No socket is behind it: the SDK only wants an address.
+const DYNAMODB_ENDPOINT: &str = "http://dynamodb.local";
+
+/// Everything, in one process.
+pub struct System {
+    /// The simulated Twilio.
+    pub twilio: simulator::Twilio,
+    /// The embedded DynamoDB.
+    pub dynamo: Dynamo,
+    /// The time, for all of it.
+    pub clock: Arc<dyn Clock>,
+    /// What the functions are told.
+    pub settings: Settings,
+    random: Arc<dyn Random>,
+    emit: Emit,
+}
+
+/// What a system is made from.
+pub struct Options {
+    /// The simulated account. Its addresses are filled in where it has none.
+    pub simulator: simulator::Settings,
+    /// The embedded DynamoDB.
+    pub dynamo: Dynamo,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// Where metrics go.
+    pub emit: Emit,
+    /// Environment variables of the functions, beside those that follow from the rest.
+    pub variables: BTreeMap<&'static str, String>,
+    /// Scheme and host at which Twilio reaches the functions.
+    pub public_url: String,
+}
+
+/// Why a system could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum SystemError {
+    /// The embedded DynamoDB.
+    #[error(transparent)]
+    Dynamo(#[from] DynamoError),
+    /// The variables.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+impl System {
+    /// Puts a system together: an account with our addresses, a table, the functions' settings.
+    pub fn new(options: Options) -> Result<Self, SystemError> {
+        let mut account = options.simulator;
+        if account.addresses.is_empty() {
+            let url = format!("{}{CONVERSATIONS_PATH}", options.public_url);
+            account.addresses = vec![
+                simulator::Address::webhook("sms", SMS_NUMBER, &url),
+                simulator::Address::webhook("whatsapp", WHATSAPP_NUMBER, &url),
+            ];
+        }
+        let mut variables = BTreeMap::from([
+            ("TABLE_NAME", TABLE.to_owned()),
+            ("TWILIO_ACCOUNT_SID", account.account_sid.clone()),
+            ("TWILIO_AUTH_TOKEN", account.auth_token.clone()),
+            ("FLEX_WORKSPACE_SID", account.workspace_sid.clone()),
+            ("FLEX_WORKFLOW_SID", account.workflow_sid.clone()),
+            ("FLEX_CHAT_SERVICE_SID", account.chat_service_sid.clone()),
+            ("PUBLIC_BASE_URL", options.public_url),
+            ("TWILIO_FLEX_API_URL", "http://twilio.local/flex-api".to_owned()),
+            ("TWILIO_CONVERSATIONS_API_URL", "http://twilio.local/conversations".to_owned()),
+            ("TWILIO_TASKROUTER_API_URL", "http://twilio.local/taskrouter".to_owned()),
+            ("TWILIO_IAM_API_URL", "http://twilio.local/iam".to_owned()),
+        ]);
+        variables.extend(options.variables);
+        let settings = Settings::read(|name| variables.get(name).cloned())?;
+        options.dynamo.create_state_table(&settings.table)?;
+        let clock = options.clock;
+        Ok(Self {
+            twilio: simulator::Twilio::new(account, Arc::new(SimulatorClock(Arc::clone(&clock)))),
+            dynamo: options.dynamo,
+            clock,
+            settings,
+            random: options.random,
+            emit: options.emit,
+        })
+    }
+
+    /// The world that the functions live in: everything in this process.
+    pub async fn world(&self) -> World {
+        self.world_through(|to_twilio| to_twilio, |to_dynamo| to_dynamo).await
+    }
+
+    /// The same, with something between the functions and what they call, such as a test that cuts the wire.
+    pub async fn world_through(
+        &self,
+        twilio: impl FnOnce(Arc<dyn Transport>) -> Arc<dyn Transport>,
+        dynamo: impl FnOnce(Arc<dyn Transport>) -> Arc<dyn Transport>,
+    ) -> World {
+        let dynamo = dynamo(Arc::new(ToDynamo(self.dynamo.clone())));
+        World {
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+            twilio: twilio(Arc::new(ToTwilio(self.twilio.clone()))),
+            aws: aws::local(&self.clock, &dynamo, DYNAMODB_ENDPOINT).await,
+            emit: Arc::clone(&self.emit),
+        }
+    }
+
+    /// One instance of `inbound-webhook`.
+    #[must_use]
+    pub fn inbound_webhook(&self, world: &World) -> InboundWebhook {
+        InboundWebhook::new(&self.settings, world)
+    }
+
+    /// One instance of `orphan-sweeper`.
+    #[must_use]
+    pub fn orphan_sweeper(&self, world: &World) -> OrphanSweeper {
+        OrphanSweeper::new(&self.settings, world)
+    }
+
+    /// The records, for whoever wants to look.
+    #[must_use]
+    pub fn ledger(&self, world: &World) -> Ledger {
+        Parts::new("flexglue", &self.settings, world).opener.ledger
+    }
+
+    /// The front of API Gateway, with every function behind it.
+    #[must_use]
+    pub fn front(&self, shape: EventShape, inbound: Arc<dyn HttpFunction>) -> Routes {
+        let clock = Arc::clone(&self.clock);
+        Routes::new(shape, Arc::new(move || clock.now().as_millis())).route(
+            Method::POST,
+            CONVERSATIONS_PATH,
+            Arc::new(InProcess(inbound)),
+        )
+    }
+}
+
+/// One sweep, with as much time as Lambda would give it.
+pub async fn sweep(sweeper: &OrphanSweeper) -> SweepReport {
+    sweeper.sweep(SweepRequest::default(), Deadline::within(SWEEP_TIME)).await
+}
+
+/// The time-out of the sweeper in `template.yaml`.
+const SWEEP_TIME: Duration = Duration::from_secs(50);
+
+/// A function that is called without Lambda's runtime between.
+struct InProcess(Arc<dyn HttpFunction>);
+
+impl Function for InProcess {
+    fn invoke(&self, event: Value) -> BoxFuture<'_, Result<Value, String>> {
+        Box::pin(async move {
+            let request_id = event["requestContext"]["requestId"].as_str().unwrap_or_default().to_owned();
+            let event: LambdaRequest = serde_json::from_value(event).map_err(|error| error.to_string())?;
+            let deadline = Deadline::within(gateway::ANSWER_LIMIT);
+            let answer = gateway::invoke(&*self.0, event, &request_id, deadline).await;
+            serde_json::to_value(answer).map_err(|error| error.to_string())
+        })
+    }
+}
+
+/// Carries a webhook of the simulated Twilio to the front, in process.
+pub async fn deliver(
+    twilio: &simulator::Twilio,
+    front: &Routes,
+    webhook: &simulator::Webhook,
+) -> Response<Bytes> {
+    let request: Request<Bytes> = twilio.webhook_request(webhook);
+    front.handle(request).await
+}

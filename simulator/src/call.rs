@@ -1,0 +1,154 @@
+//! A REST call, read once: which API and resource it means, who calls, and with which parameters.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{Method, Request, header};
+
+use crate::answer::Refusal;
+use crate::settings::Settings;
+
+/// One of Twilio's APIs, each with a host of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Api {
+    Conversations,
+    Flex,
+    Iam,
+    TaskRouter,
+}
+
+impl Api {
+    const ALL: [Self; 4] = [Self::Conversations, Self::Flex, Self::TaskRouter, Self::Iam];
+
+    /// The first label of the host, and the path segment under which one port may serve it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Conversations => "conversations",
+            Self::Flex => "flex-api",
+            Self::Iam => "iam",
+            Self::TaskRouter => "taskrouter",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|api| api.name() == name)
+    }
+
+    /// The API of a resource when neither host nor prefix tells.
+    fn of_resource(resource: &str) -> Self {
+        match resource {
+            "Interactions" | "Instances" | "WebChats" => Self::Flex,
+            "Workspaces" => Self::TaskRouter,
+            "Accounts" => Self::Iam,
+            _ => Self::Conversations,
+        }
+    }
+}
+
+/// A call as the routes see it.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) api: Api,
+    pub(crate) method: Method,
+    /// `/v1/…` without the API's prefix.
+    pub(crate) path: String,
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) form: Vec<(String, String)>,
+    /// `X-Twilio-Webhook-Enabled: true`: only then does a REST action fire webhooks.
+    pub(crate) fires_webhooks: bool,
+}
+
+impl Call {
+    /// Reads a request. Refuses a body that is not a form, as Twilio's v1 APIs do.
+    pub(crate) fn read(request: &Request<Bytes>) -> Result<Self, Refusal> {
+        let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let (api, path) = locate(request.uri().path(), header("host").or(request.uri().host()));
+        let body = request.body();
+        let is_form =
+            header("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+        if !body.is_empty() && !is_form {
+            return Err(Refusal::new(415, 20415, "Content-Type must be application/x-www-form-urlencoded"));
+        }
+        Ok(Self {
+            api,
+            method: request.method().clone(),
+            path,
+            query: pairs(request.uri().query().unwrap_or_default().as_bytes()),
+            form: pairs(body),
+            fires_webhooks: header("x-twilio-webhook-enabled") == Some("true"),
+        })
+    }
+
+    /// The path in segments, the version first.
+    pub(crate) fn segments(&self) -> Vec<&str> {
+        self.path.split('/').filter(|segment| !segment.is_empty()).collect()
+    }
+
+    /// The first value of a query parameter.
+    pub(crate) fn query(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The public address of the resource. It never tells where the simulator really listens, as Twilio's
+    /// answers do not tell of proxies either.
+    pub(crate) fn url(&self) -> String {
+        format!("https://{}.twilio.com{}", self.api.name(), self.path)
+    }
+
+    pub(crate) fn not_found(&self) -> Refusal {
+        Refusal::not_found(&self.path)
+    }
+}
+
+/// The API that a path and a host mean, and the path without the API's prefix.
+pub(crate) fn locate(path: &str, host: Option<&str>) -> (Api, String) {
+    let mut segments = path.split('/').filter(|segment| !segment.is_empty()).peekable();
+    let prefix = segments.peek().copied().and_then(Api::named);
+    if prefix.is_some() {
+        segments.next();
+    }
+    let rest: Vec<&str> = segments.collect();
+    let by_host = || host.and_then(|host| Api::named(host.split('.').next().unwrap_or_default()));
+    let api =
+        prefix.or_else(by_host).unwrap_or_else(|| Api::of_resource(rest.get(1).copied().unwrap_or_default()));
+    (api, format!("/{}", rest.join("/")))
+}
+
+/// Refuses a caller that is neither the account nor one of its keys.
+pub(crate) fn authenticate(settings: &Settings, request: &Request<Bytes>) -> Result<(), Refusal> {
+    let given = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok()?.strip_prefix("Basic "))
+        .and_then(|text| String::from_utf8(STANDARD.decode(text).ok()?).ok());
+    let account = (&settings.account_sid, &settings.auth_token);
+    let extra = settings.extra_auth.iter().map(|(user, password)| (user, password));
+    let known = std::iter::once(account).chain(extra).any(|(user, password)| {
+        given.as_deref().and_then(|given| given.split_once(':')) == Some((user.as_str(), password.as_str()))
+    });
+    if known { Ok(()) } else { Err(Refusal::new(401, 20003, "Authenticate")) }
+}
+
+fn pairs(encoded: &[u8]) -> Vec<(String, String)> {
+    form_urlencoded::parse(encoded).into_owned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_port_can_be_all_four_apis() {
+        let flex = (Api::Flex, "/v1/Interactions".to_owned());
+        assert_eq!(locate("/flex-api/v1/Interactions", None), flex);
+        assert_eq!(locate("/v1/Interactions", None), flex);
+        assert_eq!(
+            locate("/v1/Configuration", Some("flex-api.dublin.ie1.twilio.com")),
+            (Api::Flex, "/v1/Configuration".to_owned())
+        );
+        assert_eq!(
+            locate("/v1/Configuration", Some("127.0.0.1:4010")),
+            (Api::Conversations, "/v1/Configuration".to_owned())
+        );
+    }
+}

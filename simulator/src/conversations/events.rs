@@ -1,0 +1,168 @@
+//! What the webhooks of a conversation are told.
+//! See <https://www.twilio.com/docs/conversations/conversations-webhooks>.
+
+use http::Method;
+
+use crate::conversations::Conversation;
+use crate::conversations::participants::{Binding, Participant};
+use crate::conversations::scoped_webhooks::Target;
+use crate::dates;
+use crate::webhooks;
+use crate::world::World;
+
+/// Through what something was done. Twilio documents `SDK` and `API`; the channel names are seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    Api,
+    /// A chat user, by identity.
+    Sdk(String),
+    /// A customer's message of this kind: `SMS`, `WHATSAPP`.
+    Channel(String),
+}
+
+impl Source {
+    /// The source of what a customer with this binding does.
+    pub(crate) fn of(binding: &Binding) -> Self {
+        Self::Channel(binding.kind.to_ascii_uppercase())
+    }
+}
+
+/// Something that happened in a conversation, with the fields that belong to its kind.
+pub(crate) struct Event<'a> {
+    pub(crate) kind: &'static str,
+    pub(crate) conversation: &'a str,
+    pub(crate) source: Source,
+    pub(crate) fields: Vec<(&'static str, String)>,
+}
+
+/// The webhooks that an event goes to, and what is added for each.
+struct Delivery {
+    url: String,
+    method: Method,
+    extra: Vec<(&'static str, String)>,
+}
+
+/// Queues the event for the service's webhook and for those of the conversation whose filters name it.
+pub(crate) fn publish(world: &mut World, event: Event<'_>) {
+    let Some(conversation) = world.conversations.get(event.conversation) else { return };
+    let mut params = vec![
+        ("EventType", event.kind.to_owned()),
+        ("AccountSid", world.settings.account_sid.clone()),
+        ("ConversationSid", conversation.sid.clone()),
+        ("RetryCount", "0".to_owned()),
+    ];
+    match event.source {
+        Source::Api => params.push(("Source", "API".to_owned())),
+        Source::Channel(name) => params.push(("Source", name)),
+        Source::Sdk(identity) => {
+            params.extend([("Source", "SDK".to_owned()), ("ClientIdentity", identity)]);
+        }
+    }
+    params.extend(event.fields);
+
+    let mut deliveries = Vec::new();
+    if let Some(service) = &world.settings.service_webhook
+        && service.filters.iter().any(|filter| filter == event.kind)
+    {
+        deliveries.push(Delivery { url: service.url.clone(), method: Method::POST, extra: Vec::new() });
+    }
+    deliveries.extend(scoped(world, conversation, event.kind, &params));
+    for delivery in deliveries {
+        let params = params.iter().cloned().chain(delivery.extra).map(|(key, value)| (key.to_owned(), value));
+        webhooks::queue(world, event.kind, &delivery.url, delivery.method, params.collect());
+    }
+}
+
+/// The webhooks of the conversation that want the event. A trigger wants messages with one of its words.
+fn scoped(
+    world: &World,
+    conversation: &Conversation,
+    kind: &str,
+    params: &[(&'static str, String)],
+) -> Vec<Delivery> {
+    let field = |name: &str| params.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
+    let body = field("Body").unwrap_or_default();
+    let from = field("Author").or_else(|| field("ClientIdentity")).unwrap_or_default();
+    let wants = |target: &Target| match target {
+        Target::Webhook { filters, .. } => filters.iter().any(|filter| filter == kind),
+        Target::Trigger { triggers, .. } => {
+            kind == "onMessageAdded" && triggers.iter().any(|word| body.contains(word.as_str()))
+        }
+        Target::Studio { .. } => false,
+    };
+    conversation
+        .webhooks
+        .iter()
+        .filter(|webhook| wants(&webhook.target))
+        .filter_map(|webhook| {
+            let (url, method) = webhook.target.address()?;
+            let extra = vec![
+                ("WebhookSid", webhook.sid.clone()),
+                ("InstanceSid", world.settings.chat_service_sid.clone()),
+                ("ChannelSid", conversation.sid.clone()),
+                ("ChannelAttributes", conversation.attributes.clone()),
+                ("From", from.clone()),
+                ("To", conversation.sid.clone()),
+            ];
+            Some(Delivery { url: url.to_owned(), method: method.clone(), extra })
+        })
+        .collect()
+}
+
+/// `onConversationAdded` and the other kinds that tell of the conversation itself.
+pub(crate) fn conversation(world: &mut World, kind: &'static str, sid: &str, source: Source) {
+    let Some(conversation) = world.conversations.get(sid) else { return };
+    let mut fields = vec![
+        ("ChatServiceSid", world.settings.chat_service_sid.clone()),
+        ("MessagingServiceSid", conversation.messaging_service_sid.clone()),
+        ("Attributes", conversation.attributes.clone()),
+        ("State", conversation.state.as_str().to_owned()),
+        ("DateCreated", dates::milliseconds(conversation.created_ms)),
+        ("DateUpdated", dates::milliseconds(conversation.updated_ms)),
+    ];
+    fields.extend(conversation.friendly_name.clone().map(|name| ("FriendlyName", name)));
+    fields.extend(conversation.unique_name.clone().map(|name| ("UniqueName", name)));
+    if kind == "onConversationAdded" {
+        let binding = conversation.participants.iter().find_map(|participant| participant.binding.as_ref());
+        fields.extend(binding.into_iter().flat_map(binding_fields));
+    }
+    if kind == "onConversationRemoved" {
+        fields.push(("DateRemoved", dates::milliseconds(world.now)));
+    }
+    publish(world, Event { kind, conversation: sid, source, fields });
+}
+
+/// `onParticipantAdded` and `onParticipantRemoved`.
+pub(crate) fn participant(
+    world: &mut World,
+    kind: &'static str,
+    sid: &str,
+    participant: &Participant,
+    source: Source,
+) {
+    let mut fields = vec![
+        ("ParticipantSid", participant.sid.clone()),
+        ("DateCreated", dates::milliseconds(participant.created_ms)),
+        ("RoleSid", participant.role_sid.clone()),
+        ("Attributes", participant.attributes.clone()),
+    ];
+    fields.extend(participant.identity.clone().map(|identity| ("Identity", identity)));
+    fields.extend(participant.binding.iter().flat_map(binding_fields));
+    let kind_of_binding = participant.binding.as_ref().map_or("CHAT".to_owned(), |b| b.kind.to_uppercase());
+    fields.push(("MessagingBinding.Type", kind_of_binding));
+    if kind == "onParticipantRemoved" {
+        fields.push(("DateRemoved", dates::milliseconds(world.now)));
+    }
+    publish(world, Event { kind, conversation: sid, source, fields });
+}
+
+fn binding_fields(binding: &Binding) -> Vec<(&'static str, String)> {
+    let mut fields = vec![
+        ("MessagingBinding.ProxyAddress", binding.proxy_address.clone()),
+        ("MessagingBinding.Address", binding.address.clone()),
+    ];
+    fields.extend(
+        binding.projected_address.clone().map(|address| ("MessagingBinding.ProjectedAddress", address)),
+    );
+    fields
+}

@@ -1,0 +1,202 @@
+//! Messages: numbered from 0 within their conversation.
+
+use serde_json::{Value, json};
+
+use crate::answer::{Answer, Refusal, Reply, page};
+use crate::call::Call;
+use crate::conversations::events::{self, Event, Source};
+use crate::conversations::{find, find_open, state};
+use crate::dates;
+use crate::parameters::{NONE, Published};
+use crate::world::World;
+
+/// How many characters a body may have.
+const BODY_AT_MOST: usize = 1600;
+/// How long attributes may be.
+const ATTRIBUTES_AT_MOST: usize = 4 * 1024;
+
+/// Something that was said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// `IM…`
+    pub sid: String,
+    /// Its number within the conversation, from 0.
+    pub index: u64,
+    /// The identity or address of who wrote it, or `system`.
+    pub author: String,
+    /// What they wrote.
+    pub body: Option<String>,
+    /// `HX…`, the template that was sent.
+    pub content_sid: Option<String>,
+    /// JSON, what the template was filled with.
+    pub content_variables: Option<String>,
+    /// `ME…`, what is attached.
+    pub media_sid: Option<String>,
+    /// JSON, as it was given.
+    pub attributes: String,
+    /// `MB…`, if the author takes part.
+    pub participant_sid: Option<String>,
+    /// When, in milliseconds since the epoch.
+    pub created_ms: u64,
+}
+
+const CREATE: Published = Published {
+    required: &[],
+    optional: &[
+        "Author",
+        "Body",
+        "DateCreated",
+        "DateUpdated",
+        "Attributes",
+        "MediaSid",
+        "ContentSid",
+        "ContentVariables",
+        "Subject",
+    ],
+    repeated: &[],
+};
+
+const LIST: Published =
+    Published { required: &[], optional: &["Order", "PageSize", "Page", "PageToken"], repeated: &[] };
+
+impl Message {
+    fn media(&self) -> Option<Value> {
+        let sid = self.media_sid.as_ref()?;
+        Some(json!([{ "sid": sid, "size": 1, "content_type": "image/jpeg", "filename": "image.jpg" }]))
+    }
+
+    fn json(&self, account_sid: &str, conversation_sid: &str, url: &str) -> Value {
+        json!({
+            "account_sid": account_sid,
+            "conversation_sid": conversation_sid,
+            "sid": self.sid,
+            "index": self.index,
+            "author": self.author,
+            "body": self.body,
+            "media": self.media(),
+            "attributes": self.attributes,
+            "participant_sid": self.participant_sid,
+            "date_created": dates::seconds(self.created_ms),
+            "date_updated": dates::seconds(self.created_ms),
+            "delivery": null,
+            "content_sid": self.content_sid,
+            "url": url,
+            "links": { "delivery_receipts": format!("{url}/Receipts") },
+        })
+    }
+}
+
+/// A message to be written, by whomever.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Draft {
+    pub(crate) author: String,
+    pub(crate) body: Option<String>,
+    pub(crate) content_sid: Option<String>,
+    pub(crate) content_variables: Option<String>,
+    pub(crate) media_sid: Option<String>,
+    pub(crate) attributes: Option<String>,
+}
+
+/// Adds a message to an open conversation. It wakes an inactive one up.
+pub(crate) fn add(world: &mut World, sid: &str, draft: Draft) -> Option<Message> {
+    let message_sid = world.sids.draw("IM");
+    let created_ms = world.now;
+    let conversation = world.conversations.get_mut(sid)?;
+    let author = draft.author;
+    let participant_sid = conversation
+        .participants
+        .iter()
+        .find(|participant| {
+            participant.identity.as_ref() == Some(&author)
+                || participant.binding.as_ref().is_some_and(|binding| binding.address == author)
+        })
+        .map(|participant| participant.sid.clone());
+    let message = Message {
+        sid: message_sid,
+        // Messages cannot be deleted here, so their count is the next number.
+        index: conversation.messages.len() as u64,
+        author,
+        body: draft.body,
+        content_sid: draft.content_sid,
+        content_variables: draft.content_variables,
+        media_sid: draft.media_sid,
+        attributes: draft.attributes.unwrap_or_else(|| "{}".to_owned()),
+        participant_sid,
+        created_ms,
+    };
+    conversation.messages.push(message.clone());
+    state::touch(world, sid);
+    Some(message)
+}
+
+/// Tells the webhooks of a new message.
+pub(crate) fn announce(world: &mut World, sid: &str, message: &Message, source: Source) {
+    let Some(conversation) = world.conversations.get(sid) else { return };
+    let mut fields = vec![
+        ("MessageSid", message.sid.clone()),
+        ("MessagingServiceSid", conversation.messaging_service_sid.clone()),
+        ("Index", message.index.to_string()),
+        ("DateCreated", dates::milliseconds(message.created_ms)),
+        ("Body", message.body.clone().unwrap_or_default()),
+        ("Author", message.author.clone()),
+        ("Attributes", message.attributes.clone()),
+    ];
+    fields.extend(message.participant_sid.clone().map(|sid| ("ParticipantSid", sid)));
+    fields.extend(message.media().map(|media| ("Media", media.to_string())));
+    publish(world, sid, source, fields);
+}
+
+fn publish(world: &mut World, sid: &str, source: Source, fields: Vec<(&'static str, String)>) {
+    events::publish(world, Event { kind: "onMessageAdded", conversation: sid, source, fields });
+}
+
+pub(super) fn create(world: &mut World, call: &Call, key: &str) -> Reply {
+    let parameters = CREATE.read(&call.form)?;
+    let draft = Draft {
+        author: parameters.owned("Author").unwrap_or_else(|| "system".to_owned()),
+        body: parameters.owned("Body"),
+        content_sid: parameters.sid("ContentSid", "HX")?,
+        content_variables: parameters.json("ContentVariables", ATTRIBUTES_AT_MOST)?,
+        media_sid: parameters.sid("MediaSid", "ME")?,
+        attributes: parameters.json("Attributes", ATTRIBUTES_AT_MOST)?,
+    };
+    if draft.body.as_ref().is_some_and(|body| body.chars().count() > BODY_AT_MOST) {
+        return Err(Refusal::invalid(format!("Body is longer than {BODY_AT_MOST} characters")));
+    }
+    if draft.body.is_none() && draft.content_sid.is_none() && draft.media_sid.is_none() {
+        return Err(Refusal::invalid("One of Body, MediaSid and ContentSid must be given"));
+    }
+    let sid = find_open(world, call, key)?.sid.clone();
+    let message = add(world, &sid, draft).ok_or_else(|| call.not_found())?;
+    if call.fires_webhooks {
+        announce(world, &sid, &message, Source::Api);
+    }
+    let url = format!("{}/{}", call.url(), message.sid);
+    Ok(Answer::created(message.json(&world.settings.account_sid, &sid, &url)))
+}
+
+pub(super) fn list(world: &World, call: &Call, key: &str) -> Reply {
+    let parameters = LIST.read(&call.query)?;
+    let newest_first = parameters.one_of("Order", &["asc", "desc"])? == Some("desc");
+    let conversation = find(world, call, key)?;
+    let mut rows: Vec<Value> = conversation
+        .messages
+        .iter()
+        .map(|message| {
+            let url = format!("{}/{}", call.url(), message.sid);
+            message.json(&world.settings.account_sid, &conversation.sid, &url)
+        })
+        .collect();
+    if newest_first {
+        rows.reverse();
+    }
+    page(call, "messages", 50, 100, rows)
+}
+
+pub(super) fn fetch(world: &World, call: &Call, key: &str, sid: &str) -> Reply {
+    NONE.read(&call.query)?;
+    let conversation = find(world, call, key)?;
+    let message =
+        conversation.messages.iter().find(|message| message.sid == sid).ok_or_else(|| call.not_found())?;
+    Ok(Answer::ok(message.json(&world.settings.account_sid, &conversation.sid, &call.url())))
+}

@@ -1,0 +1,270 @@
+//! Participants. A pair of addresses may be in one open conversation only: this is the rule on which
+//! everything outbound rests.
+
+use serde_json::{Value, json};
+
+use crate::answer::{Answer, Refusal, Reply, page};
+use crate::call::Call;
+use crate::conversations::events::{self, Source};
+use crate::conversations::state::{self, ConversationState};
+use crate::conversations::{find, find_open};
+use crate::dates;
+use crate::parameters::{NONE, PAGING, Published};
+use crate::world::World;
+
+/// How long attributes may be.
+const ATTRIBUTES_AT_MOST: usize = 4 * 1024;
+
+/// Somebody in a conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Participant {
+    /// `MB…`
+    pub sid: String,
+    /// The chat identity of a user of the SDK.
+    pub identity: Option<String>,
+    /// The addresses of somebody who writes over a channel.
+    pub binding: Option<Binding>,
+    /// JSON, as it was given.
+    pub attributes: String,
+    /// `RL…`
+    pub role_sid: String,
+    /// When they came, in milliseconds since the epoch.
+    pub created_ms: u64,
+}
+
+/// How a participant is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    /// `sms`, `whatsapp` …
+    pub kind: String,
+    /// Theirs.
+    pub address: String,
+    /// Ours, to which they write.
+    pub proxy_address: String,
+    /// The one that a group sees of a chat user.
+    pub projected_address: Option<String>,
+}
+
+impl Binding {
+    /// A binding of the kind that the addresses are of.
+    pub(crate) fn new(address: &str, proxy_address: &str) -> Self {
+        Self {
+            kind: kind_of(address).unwrap_or("sms").to_owned(),
+            address: address.to_owned(),
+            proxy_address: proxy_address.to_owned(),
+            projected_address: None,
+        }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        let mut binding = json!({
+            "type": self.kind, "address": self.address, "proxy_address": self.proxy_address,
+        });
+        if let Some(projected) = &self.projected_address {
+            binding["projected_address"] = json!(projected);
+        }
+        binding
+    }
+}
+
+const CREATE: Published = Published {
+    required: &[],
+    optional: &[
+        "Identity",
+        "MessagingBinding.Address",
+        "MessagingBinding.ProxyAddress",
+        "MessagingBinding.ProjectedAddress",
+        "DateCreated",
+        "DateUpdated",
+        "Attributes",
+        "RoleSid",
+    ],
+    repeated: &[],
+};
+
+impl Participant {
+    fn json(&self, account_sid: &str, conversation_sid: &str, url: &str) -> Value {
+        json!({
+            "account_sid": account_sid,
+            "conversation_sid": conversation_sid,
+            "sid": self.sid,
+            "identity": self.identity,
+            "attributes": self.attributes,
+            "messaging_binding": self.binding.as_ref().map(Binding::json),
+            "role_sid": self.role_sid,
+            "date_created": dates::seconds(self.created_ms),
+            "date_updated": dates::seconds(self.created_ms),
+            "last_read_message_index": null,
+            "last_read_timestamp": null,
+            "url": url,
+        })
+    }
+}
+
+/// The kind of an address, or nothing if it is none. Phone numbers are E.164.
+pub(crate) fn kind_of(address: &str) -> Option<&'static str> {
+    let e164 = |number: &str| {
+        number.strip_prefix('+').is_some_and(|digits| {
+            (7..=15).contains(&digits.len())
+                && digits.bytes().all(|byte| byte.is_ascii_digit())
+                && !digits.starts_with('0')
+        })
+    };
+    match address.split_once(':') {
+        None => e164(address).then_some("sms"),
+        Some(("whatsapp", number)) => e164(number).then_some("whatsapp"),
+        Some(("messenger", id)) => (!id.is_empty()).then_some("messenger"),
+        Some(_) => None,
+    }
+}
+
+/// The open conversation in which the pair is. Inactive ones hold it as well.
+pub(crate) fn holder(world: &World, address: &str, proxy_address: &str) -> Option<String> {
+    world
+        .conversations
+        .values()
+        .filter(|conversation| conversation.state != ConversationState::Closed)
+        .find(|conversation| conversation.bound(address, proxy_address).is_some())
+        .map(|conversation| conversation.sid.clone())
+}
+
+/// Adds somebody without asking whether they may be added.
+pub(crate) fn add(
+    world: &mut World,
+    sid: &str,
+    identity: Option<String>,
+    binding: Option<Binding>,
+    attributes: Option<String>,
+) -> Option<Participant> {
+    let participant = Participant {
+        sid: world.sids.draw("MB"),
+        identity,
+        binding,
+        attributes: attributes.unwrap_or_else(|| "{}".to_owned()),
+        role_sid: format!("RL{:032x}", 1),
+        created_ms: world.now,
+    };
+    world.conversations.get_mut(sid)?.participants.push(participant.clone());
+    state::touch(world, sid);
+    Some(participant)
+}
+
+/// Takes out the chat user with this identity.
+pub(crate) fn remove_identity(world: &mut World, sid: &str, identity: &str) {
+    if let Some(conversation) = world.conversations.get_mut(sid) {
+        conversation.participants.retain(|participant| participant.identity.as_deref() != Some(identity));
+    }
+}
+
+pub(super) fn create(world: &mut World, call: &Call, key: &str) -> Reply {
+    let parameters = CREATE.read(&call.form)?;
+    let role_sid = parameters.sid("RoleSid", "RL")?;
+    let attributes = parameters.json("Attributes", ATTRIBUTES_AT_MOST)?;
+    let identity = parameters.owned("Identity").filter(|identity| !identity.is_empty());
+    let binding =
+        match (parameters.text("MessagingBinding.Address"), parameters.text("MessagingBinding.ProxyAddress"))
+        {
+            (Some(address), Some(proxy_address)) => Some(check_binding(address, proxy_address)?),
+            (None, None) => None,
+            (Some(_), None) => {
+                return Err(Refusal::new(400, 50408, "MessagingBinding.ProxyAddress is missing"));
+            }
+            (None, Some(_)) => return Err(Refusal::new(400, 50407, "MessagingBinding.Address is missing")),
+        };
+    if identity.is_some() == binding.is_some() {
+        return Err(Refusal::invalid("Exactly one of Identity and MessagingBinding.Address must be given"));
+    }
+    let conversation = find_open(world, call, key)?;
+    let sid = conversation.sid.clone();
+    if identity.as_deref().is_some_and(|identity| conversation.identity(identity).is_some()) {
+        return Err(Refusal::new(409, 50433, "Participant already exists"));
+    }
+    if let Some(binding) = &binding {
+        refuse_bound(world, &sid, binding)?;
+    }
+    let binding = binding.map(|binding| Binding {
+        projected_address: parameters.owned("MessagingBinding.ProjectedAddress"),
+        ..binding
+    });
+    let mut participant = add(world, &sid, identity, binding, attributes).ok_or_else(|| call.not_found())?;
+    if let Some(role_sid) = role_sid {
+        participant.role_sid.clone_from(&role_sid);
+        if let Some(kept) = world.conversations.get_mut(&sid).and_then(|found| found.participants.last_mut())
+        {
+            kept.role_sid = role_sid;
+        }
+    }
+    if call.fires_webhooks {
+        events::participant(world, "onParticipantAdded", &sid, &participant, Source::Api);
+    }
+    let url = format!("{}/{}", call.url(), participant.sid);
+    Ok(Answer::created(participant.json(&world.settings.account_sid, &sid, &url)))
+}
+
+fn check_binding(address: &str, proxy_address: &str) -> Result<Binding, Refusal> {
+    let invalid =
+        |code: u32, name: &str| Refusal::new(400, code, format!("Invalid messaging binding {name}"));
+    let kind = kind_of(address).ok_or_else(|| invalid(50407, "address"))?;
+    if kind_of(proxy_address) != Some(kind) {
+        return Err(invalid(50408, "proxy address"));
+    }
+    if address == proxy_address {
+        return Err(invalid(50409, "address: it is the proxy address"));
+    }
+    Ok(Binding::new(address, proxy_address))
+}
+
+fn refuse_bound(world: &World, sid: &str, binding: &Binding) -> Result<(), Refusal> {
+    let Some(holder) = holder(world, &binding.address, &binding.proxy_address) else { return Ok(()) };
+    if holder == sid {
+        return Err(Refusal::new(409, 50437, "Participant already exists in this Conversation"));
+    }
+    let place = if world.settings.conflict_names_conversation {
+        format!("Conversation {holder}")
+    } else {
+        "another Conversation".to_owned()
+    };
+    let message = format!("A binding for this participant and proxy address already exists in {place}");
+    Err(Refusal::new(409, 50416, message))
+}
+
+pub(super) fn list(world: &World, call: &Call, key: &str) -> Reply {
+    PAGING.read(&call.query)?;
+    let conversation = find(world, call, key)?;
+    let row = |participant: &Participant| {
+        let url = format!("{}/{}", call.url(), participant.sid);
+        participant.json(&world.settings.account_sid, &conversation.sid, &url)
+    };
+    page(call, "participants", 50, 100, conversation.participants.iter().map(row).collect())
+}
+
+/// The participant of a path may be named by its sid or its identity.
+fn is_named(participant: &Participant, name: &str) -> bool {
+    participant.sid == name || participant.identity.as_deref() == Some(name)
+}
+
+pub(super) fn fetch(world: &World, call: &Call, key: &str, name: &str) -> Reply {
+    NONE.read(&call.query)?;
+    let conversation = find(world, call, key)?;
+    let participant = conversation
+        .participants
+        .iter()
+        .find(|participant| is_named(participant, name))
+        .ok_or_else(|| call.not_found())?;
+    Ok(Answer::ok(participant.json(&world.settings.account_sid, &conversation.sid, &call.url())))
+}
+
+pub(super) fn delete(world: &mut World, call: &Call, key: &str, name: &str) -> Reply {
+    let conversation = find_open(world, call, key)?;
+    let sid = conversation.sid.clone();
+    let place = conversation
+        .participants
+        .iter()
+        .position(|participant| is_named(participant, name))
+        .ok_or_else(|| call.not_found())?;
+    let participant = conversation.participants.remove(place);
+    if call.fires_webhooks {
+        events::participant(world, "onParticipantRemoved", &sid, &participant, Source::Api);
+    }
+    Ok(Answer::deleted())
+}

@@ -1,0 +1,247 @@
+//! Conversations themselves: made, read, changed, listed and deleted.
+
+use serde_json::Value;
+
+use crate::answer::{Answer, Refusal, Reply, page};
+use crate::call::Call;
+use crate::conversations::events::{self, Source};
+use crate::conversations::state::{self, ConversationState, Reason};
+use crate::conversations::timers::{self, Asked};
+use crate::conversations::{Conversation, find, find_open, is_closed};
+use crate::dates;
+use crate::parameters::{NONE, Parameters, Published};
+use crate::world::World;
+
+/// How long attributes may be.
+const ATTRIBUTES_AT_MOST: usize = 16 * 1024;
+
+const WRITE: Published = Published {
+    required: &[],
+    optional: &[
+        "FriendlyName",
+        "UniqueName",
+        "DateCreated",
+        "DateUpdated",
+        "MessagingServiceSid",
+        "Attributes",
+        "State",
+        "Timers.Inactive",
+        "Timers.Closed",
+        "Bindings.Email.Address",
+        "Bindings.Email.Name",
+    ],
+    repeated: &[],
+};
+
+const LIST: Published = Published {
+    required: &[],
+    optional: &["StartDate", "EndDate", "State", "PageSize", "Page", "PageToken"],
+    repeated: &[],
+};
+
+/// What a request says of a conversation, checked.
+struct Asks {
+    friendly_name: Option<String>,
+    unique_name: Option<String>,
+    messaging_service_sid: Option<String>,
+    attributes: Option<String>,
+    state: Option<ConversationState>,
+    timers: Asked,
+}
+
+impl Asks {
+    fn read(parameters: &Parameters<'_>) -> Result<Self, Refusal> {
+        let friendly_name = parameters.owned("FriendlyName");
+        if friendly_name.as_ref().is_some_and(|name| name.chars().count() > 256) {
+            return Err(Refusal::invalid("FriendlyName is longer than 256 characters"));
+        }
+        Ok(Self {
+            friendly_name,
+            unique_name: parameters.owned("UniqueName"),
+            messaging_service_sid: parameters.sid("MessagingServiceSid", "MG")?,
+            attributes: parameters.json("Attributes", ATTRIBUTES_AT_MOST)?,
+            state: parameters.one_of("State", &ConversationState::NAMES)?.and_then(ConversationState::named),
+            timers: Asked::read(parameters)?,
+        })
+    }
+}
+
+/// A conversation to be made, by whomever.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Draft {
+    pub(crate) friendly_name: Option<String>,
+    pub(crate) unique_name: Option<String>,
+    pub(crate) messaging_service_sid: Option<String>,
+    pub(crate) attributes: Option<String>,
+    pub(crate) state: Option<ConversationState>,
+    pub(crate) created_by: Option<String>,
+    pub(crate) inactive_after_ms: Option<u64>,
+    pub(crate) closed_after_ms: Option<u64>,
+}
+
+/// Makes a conversation and gives its sid. Timers that the draft leaves open are the account's defaults.
+pub(crate) fn open(world: &mut World, draft: Draft) -> String {
+    let sid = world.sids.draw("CH");
+    let default = |timer: &Option<String>| timer.as_deref().and_then(dates::duration_ms);
+    let conversation = Conversation {
+        sid: sid.clone(),
+        messaging_service_sid: draft
+            .messaging_service_sid
+            .unwrap_or_else(|| world.settings.messaging_service_sid.clone()),
+        friendly_name: draft.friendly_name,
+        unique_name: draft.unique_name,
+        attributes: draft.attributes.unwrap_or_else(|| "{}".to_owned()),
+        state: draft.state.unwrap_or(ConversationState::Active),
+        created_by: draft.created_by.unwrap_or_else(|| "system".to_owned()),
+        created_ms: world.now,
+        updated_ms: world.now,
+        active_ms: world.now,
+        inactive_after_ms: set(draft.inactive_after_ms, default(&world.settings.default_inactive_timer)),
+        closed_after_ms: set(draft.closed_after_ms, default(&world.settings.default_closed_timer)),
+        participants: Vec::new(),
+        messages: Vec::new(),
+        webhooks: Vec::new(),
+        born: world.birth(),
+    };
+    world.conversations.insert(sid.clone(), conversation);
+    timers::plan(world, &sid);
+    sid
+}
+
+pub(super) fn create(world: &mut World, call: &Call) -> Reply {
+    let asks = Asks::read(&WRITE.read(&call.form)?)?;
+    if asks.timers.any() && asks.state.is_none() {
+        return Err(Refusal::new(400, 50382, "Timers cannot be set without a State"));
+    }
+    refuse_taken_name(world, None, asks.unique_name.as_deref())?;
+    let draft = Draft {
+        friendly_name: asks.friendly_name,
+        unique_name: asks.unique_name,
+        messaging_service_sid: asks.messaging_service_sid,
+        attributes: asks.attributes,
+        state: asks.state,
+        created_by: None,
+        inactive_after_ms: asks.timers.inactive,
+        closed_after_ms: asks.timers.closed,
+    };
+    let sid = open(world, draft);
+    if call.fires_webhooks {
+        events::conversation(world, "onConversationAdded", &sid, Source::Api);
+    }
+    let conversation = find(world, call, &sid)?;
+    Ok(Answer::created(conversation.json(&world.settings, &format!("{}/{sid}", call.url()))))
+}
+
+pub(super) fn fetch(world: &World, call: &Call, key: &str) -> Reply {
+    NONE.read(&call.query)?;
+    let conversation = find(world, call, key)?;
+    Ok(Answer::ok(conversation.json(&world.settings, &call.url())))
+}
+
+pub(super) fn update(world: &mut World, call: &Call, key: &str) -> Reply {
+    let asks = Asks::read(&WRITE.read(&call.form)?)?;
+    let sid = find_open(world, call, key)?.sid.clone();
+    refuse_taken_name(world, Some(&sid), asks.unique_name.as_deref())?;
+    let now = world.now;
+    let conversation = world.conversations.get_mut(&sid).ok_or_else(|| call.not_found())?;
+    if asks.state == Some(ConversationState::Initializing)
+        && conversation.state != ConversationState::Initializing
+    {
+        return Err(Refusal::invalid("Invalid State: a conversation cannot go back to initializing"));
+    }
+    conversation.updated_ms = now;
+    // An empty name takes the name away.
+    replace(&mut conversation.friendly_name, asks.friendly_name);
+    replace(&mut conversation.unique_name, asks.unique_name);
+    if let Some(attributes) = asks.attributes {
+        conversation.attributes = attributes;
+    }
+    if let Some(messaging_service_sid) = asks.messaging_service_sid {
+        conversation.messaging_service_sid = messaging_service_sid;
+    }
+    if asks.timers.any() {
+        conversation.active_ms = now;
+        conversation.inactive_after_ms = set(asks.timers.inactive, conversation.inactive_after_ms);
+        conversation.closed_after_ms = set(asks.timers.closed, conversation.closed_after_ms);
+    }
+    timers::plan(world, &sid);
+    if call.fires_webhooks {
+        events::conversation(world, "onConversationUpdated", &sid, Source::Api);
+    }
+    if let Some(to) = asks.state {
+        state::change(world, &sid, to, Reason::Api, call.fires_webhooks);
+    }
+    let conversation = find(world, call, &sid)?;
+    Ok(Answer::ok(conversation.json(&world.settings, &call.url())))
+}
+
+/// The timer asked for, or the one that was set. 0 turns a timer off.
+fn set(asked: Option<u64>, before: Option<u64>) -> Option<u64> {
+    asked.or(before).filter(|ms| *ms > 0)
+}
+
+fn replace(field: &mut Option<String>, with: Option<String>) {
+    if let Some(text) = with {
+        *field = (!text.is_empty()).then_some(text);
+    }
+}
+
+fn refuse_taken_name(world: &World, own: Option<&str>, name: Option<&str>) -> Result<(), Refusal> {
+    let taken = world.conversations.values().any(|conversation| {
+        name.is_some() && conversation.unique_name.as_deref() == name && own != Some(&conversation.sid)
+    });
+    if taken {
+        return Err(Refusal::new(409, 50353, "Conversation with provided unique name already exists"));
+    }
+    Ok(())
+}
+
+pub(super) fn list(world: &World, call: &Call) -> Reply {
+    let parameters = LIST.read(&call.query)?;
+    let state =
+        parameters.one_of("State", &ConversationState::NAMES[1..])?.and_then(ConversationState::named);
+    let date = |name: &str| {
+        parameters.text(name).map_or(Ok(None), |text| {
+            dates::parse(text).map(Some).ok_or_else(|| Refusal::invalid(format!("Invalid {name}")))
+        })
+    };
+    let (start, end) = (date("StartDate")?, date("EndDate")?);
+    let mut found: Vec<&Conversation> = world
+        .conversations
+        .values()
+        .filter(|conversation| {
+            state.is_none_or(|state| conversation.state == state)
+                && start.is_none_or(|start| conversation.created_ms >= start)
+                && end.is_none_or(|end| conversation.created_ms <= end)
+        })
+        .collect();
+    found.sort_by_key(|conversation| conversation.born);
+    if start.is_some() || end.is_some() {
+        found.reverse();
+    }
+    let row = |conversation: &Conversation| -> Value {
+        conversation.json(&world.settings, &format!("{}/{}", call.url(), conversation.sid))
+    };
+    page(call, "conversations", 50, 100, found.into_iter().map(row).collect())
+}
+
+pub(super) fn delete(world: &mut World, call: &Call, key: &str) -> Reply {
+    let sid = find(world, call, key)?.sid.clone();
+    if call.fires_webhooks {
+        events::conversation(world, "onConversationRemoved", &sid, Source::Api);
+    }
+    world.conversations.remove(&sid);
+    Ok(Answer::deleted())
+}
+
+/// Closes a conversation. Closed again is refused.
+pub(crate) fn close(world: &mut World, sid: &str, reason: Reason, fires: bool) -> Result<(), Refusal> {
+    match world.conversations.get(sid) {
+        None => Err(Refusal::not_found(&format!("/v1/Conversations/{sid}"))),
+        Some(found) if found.state == ConversationState::Closed => Err(is_closed()),
+        Some(_) => {
+            state::change(world, sid, ConversationState::Closed, reason, fires);
+            Ok(())
+        }
+    }
+}

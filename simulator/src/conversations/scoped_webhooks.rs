@@ -1,0 +1,213 @@
+//! Webhooks of one conversation.
+//! See <https://www.twilio.com/docs/conversations/api/conversation-scoped-webhook-resource>.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::answer::{Answer, Refusal, Reply, page};
+use crate::call::Call;
+use crate::conversations::{find, find_open};
+use crate::dates;
+use crate::parameters::{NONE, PAGING, Parameters, Published};
+use crate::world::World;
+
+/// How many a conversation may have.
+const AT_MOST: usize = 5;
+/// How long a URL may be.
+const URL_AT_MOST: usize = 512;
+
+/// A webhook of one conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScopedWebhook {
+    /// `WH…`
+    pub sid: String,
+    /// What it does.
+    pub target: Target,
+    /// When it was made, in milliseconds since the epoch.
+    pub created_ms: u64,
+}
+
+/// What a webhook of a conversation does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// Sends the events that its filters name.
+    Webhook {
+        /// Where to.
+        url: String,
+        /// `POST` or `GET`.
+        method: Method,
+        /// The events.
+        filters: Vec<String>,
+    },
+    /// Sends messages that hold one of its words.
+    Trigger {
+        /// Where to.
+        url: String,
+        /// `POST` or `GET`.
+        method: Method,
+        /// The words.
+        triggers: Vec<String>,
+    },
+    /// Starts a Studio flow. The flow itself is not simulated.
+    Studio {
+        /// `FW…`
+        flow_sid: String,
+    },
+}
+
+impl Target {
+    /// Where events go, unless to a flow.
+    pub(crate) fn address(&self) -> Option<(&str, &Method)> {
+        match self {
+            Self::Webhook { url, method, .. } | Self::Trigger { url, method, .. } => Some((url, method)),
+            Self::Studio { .. } => None,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Webhook { .. } => "webhook",
+            Self::Trigger { .. } => "trigger",
+            Self::Studio { .. } => "studio",
+        }
+    }
+
+    fn configuration(&self) -> Value {
+        match self {
+            Self::Webhook { url, method, filters } => {
+                json!({ "url": url, "method": method.as_str(), "filters": filters })
+            }
+            Self::Trigger { url, method, triggers } => {
+                json!({ "url": url, "method": method.as_str(), "triggers": triggers })
+            }
+            Self::Studio { flow_sid } => json!({ "flow_sid": flow_sid }),
+        }
+    }
+
+    fn read(parameters: &Parameters<'_>) -> Result<Self, Refusal> {
+        let refuse = |code: u32, message: &str| Refusal::new(400, code, message);
+        let flow_sid = parameters.sid("Configuration.FlowSid", "FW")?;
+        let url = || -> Result<String, Refusal> {
+            let url = parameters
+                .owned("Configuration.Url")
+                .ok_or_else(|| Refusal::invalid("Missing required parameter Configuration.Url"))?;
+            if url.len() > URL_AT_MOST {
+                return Err(refuse(50372, "Configuration.Url is too long"));
+            }
+            Ok(url)
+        };
+        let method = match parameters.one_of("Configuration.Method", &["get", "post", "GET", "POST"])? {
+            Some("post" | "POST") => Method::POST,
+            _ => Method::GET,
+        };
+        match parameters.one_of("Target", &["webhook", "trigger", "studio"])? {
+            Some("webhook") => {
+                let filters = parameters.all("Configuration.Filters");
+                if filters.is_empty() {
+                    return Err(refuse(50365, "Configuration.Filters are missing"));
+                }
+                if let Some(unknown) = filters.iter().find(|filter| !EVENTS.contains(&filter.as_str())) {
+                    return Err(refuse(50370, &format!("Configuration.Filters: {unknown} is no event")));
+                }
+                Ok(Self::Webhook { url: url()?, method, filters })
+            }
+            Some("trigger") => {
+                let triggers = parameters.all("Configuration.Triggers");
+                if triggers.is_empty() {
+                    return Err(Refusal::invalid("Missing required parameter Configuration.Triggers"));
+                }
+                Ok(Self::Trigger { url: url()?, method, triggers })
+            }
+            _ => flow_sid
+                .map(|flow_sid| Self::Studio { flow_sid })
+                .ok_or_else(|| Refusal::invalid("Missing required parameter Configuration.FlowSid")),
+        }
+    }
+}
+
+/// The events that a webhook of a conversation may ask for.
+const EVENTS: [&str; 10] = [
+    "onMessageAdded",
+    "onMessageUpdated",
+    "onMessageRemoved",
+    "onConversationUpdated",
+    "onConversationStateUpdated",
+    "onConversationRemoved",
+    "onParticipantAdded",
+    "onParticipantUpdated",
+    "onParticipantRemoved",
+    "onDeliveryUpdated",
+];
+
+const CREATE: Published = Published {
+    required: &["Target"],
+    optional: &[
+        "Configuration.Url",
+        "Configuration.Method",
+        "Configuration.FlowSid",
+        "Configuration.ReplayAfter",
+    ],
+    repeated: &["Configuration.Filters", "Configuration.Triggers"],
+};
+
+impl ScopedWebhook {
+    fn json(&self, account_sid: &str, conversation_sid: &str, url: &str) -> Value {
+        json!({
+            "sid": self.sid,
+            "account_sid": account_sid,
+            "conversation_sid": conversation_sid,
+            "target": self.target.name(),
+            "configuration": self.target.configuration(),
+            "date_created": dates::seconds(self.created_ms),
+            "date_updated": dates::seconds(self.created_ms),
+            "url": url,
+        })
+    }
+}
+
+/// Attaches a webhook without counting those that are there.
+pub(crate) fn attach(world: &mut World, sid: &str, target: Target) -> Option<ScopedWebhook> {
+    let webhook = ScopedWebhook { sid: world.sids.draw("WH"), target, created_ms: world.now };
+    world.conversations.get_mut(sid)?.webhooks.push(webhook.clone());
+    Some(webhook)
+}
+
+pub(super) fn create(world: &mut World, call: &Call, key: &str) -> Reply {
+    let target = Target::read(&CREATE.read(&call.form)?)?;
+    let conversation = find_open(world, call, key)?;
+    if conversation.webhooks.len() >= AT_MOST {
+        let message = format!("A conversation may have no more than {AT_MOST} webhooks");
+        return Err(Refusal::new(400, 50361, message));
+    }
+    let sid = conversation.sid.clone();
+    let webhook = attach(world, &sid, target).ok_or_else(|| call.not_found())?;
+    let url = format!("{}/{}", call.url(), webhook.sid);
+    Ok(Answer::created(webhook.json(&world.settings.account_sid, &sid, &url)))
+}
+
+pub(super) fn list(world: &World, call: &Call, key: &str) -> Reply {
+    PAGING.read(&call.query)?;
+    let conversation = find(world, call, key)?;
+    let row = |webhook: &ScopedWebhook| {
+        let url = format!("{}/{}", call.url(), webhook.sid);
+        webhook.json(&world.settings.account_sid, &conversation.sid, &url)
+    };
+    page(call, "webhooks", AT_MOST, AT_MOST, conversation.webhooks.iter().map(row).collect())
+}
+
+pub(super) fn fetch(world: &World, call: &Call, key: &str, sid: &str) -> Reply {
+    NONE.read(&call.query)?;
+    let conversation = find(world, call, key)?;
+    let webhook =
+        conversation.webhooks.iter().find(|webhook| webhook.sid == sid).ok_or_else(|| call.not_found())?;
+    Ok(Answer::ok(webhook.json(&world.settings.account_sid, &conversation.sid, &call.url())))
+}
+
+/// Deletes a webhook. The second of two callers gets 404, which the park pattern uses as its lock.
+pub(super) fn delete(world: &mut World, call: &Call, key: &str, sid: &str) -> Reply {
+    let sid_of_conversation = find(world, call, key)?.sid.clone();
+    let conversation = world.conversations.get_mut(&sid_of_conversation).ok_or_else(|| call.not_found())?;
+    let before = conversation.webhooks.len();
+    conversation.webhooks.retain(|webhook| webhook.sid != sid);
+    if conversation.webhooks.len() == before { Err(call.not_found()) } else { Ok(Answer::deleted()) }
+}

@@ -1,0 +1,38 @@
+//! The Interactions API of Flex v1:
+//! <https://www.twilio.com/docs/flex/developer/conversations/interactions-api>.
+
+pub(crate) mod asked;
+pub(crate) mod channels;
+pub(crate) mod interactions;
+pub(crate) mod invites;
+pub(crate) mod participants;
+pub(crate) mod set_up;
+pub(crate) mod task_attributes;
+
+use crate::answer::Reply;
+use crate::call::Call;
+use crate::world::World;
+
+/// Finds the route for a call below `/v1`.
+pub(crate) fn route(world: &mut World, call: &Call, segments: &[&str]) -> Reply {
+    match (call.method.as_str(), segments) {
+        ("POST", ["Interactions"]) => interactions::create(world, call),
+        ("GET", ["Interactions", kd]) => interactions::fetch(world, call, kd),
+        ("POST", ["Interactions", kd]) => interactions::update(world, call, kd),
+        ("GET", ["Interactions", kd, "Channels"]) => channels::list(world, call, kd),
+        ("GET", ["Interactions", kd, "Channels", uo]) => channels::fetch(world, call, kd, uo),
+        ("POST", ["Interactions", kd, "Channels", uo]) => channels::update(world, call, kd, uo),
+        ("GET", ["Interactions", kd, "Channels", uo, "Participants"]) => {
+            participants::list(world, call, kd, uo)
+        }
+        ("POST", ["Interactions", kd, "Channels", uo, "Participants"]) => {
+            participants::create(world, call, kd, uo)
+        }
+        ("POST", ["Interactions", kd, "Channels", uo, "Participants", ut]) => {
+            participants::update(world, call, kd, uo, ut)
+        }
+        ("GET", ["Interactions", kd, "Channels", uo, "Invites"]) => invites::list(world, call, kd, uo),
+        ("POST", ["Interactions", kd, "Channels", uo, "Invites"]) => invites::create(world, call, kd, uo),
+        _ => Err(call.not_found()),
+    }
+}

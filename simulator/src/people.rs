@@ -1,0 +1,218 @@
+//! What people do: customers write, agents accept and leave.
+
+use serde_json::Value;
+
+use crate::answer::Refusal;
+use crate::conversations::events::{self, Source};
+use crate::conversations::messages::{self, Draft as MessageDraft};
+use crate::conversations::participants::{self, Binding};
+use crate::conversations::resource::{self, Draft};
+use crate::conversations::scoped_webhooks::{self, Target};
+use crate::conversations::{ConversationState, Reason};
+use crate::flex::channels::{self, TasksEnd};
+use crate::flex::participants as flex_participants;
+use crate::settings::{Address, Integration};
+use crate::taskrouter::{reservations, tasks};
+use crate::twilio::Twilio;
+use crate::world::World;
+
+/// A message that arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// `CH…`
+    pub conversation_sid: String,
+    /// `IM…`
+    pub message_sid: String,
+    /// The number of the message within its conversation.
+    pub index: u64,
+}
+
+impl Twilio {
+    /// A customer writes from their number to one of ours; both are `+1555…` or `whatsapp:+1555…`.
+    ///
+    /// The message goes to the open conversation that has the pair. Without one a conversation is made, with
+    /// what the address configuration of `to` attaches; without a configuration nothing is attached to it.
+    #[expect(clippy::must_use_candidate, reason = "what matters is that they wrote")]
+    pub fn customer_writes(&self, from: &str, to: &str, body: &str) -> Written {
+        let world = &mut *self.world();
+        let sid = match participants::holder(world, from, to) {
+            Some(sid) => sid,
+            None => auto_create(world, from, to),
+        };
+        write(world, &sid, from, body, Source::of(&Binding::new(from, to)))
+    }
+
+    /// A user of the chat SDK writes.
+    ///
+    /// Refused with 404 if there is no such conversation and with 50377 if it is closed.
+    pub fn customer_writes_in(
+        &self,
+        conversation: &str,
+        author: &str,
+        body: &str,
+    ) -> Result<Written, Refusal> {
+        write_in_chat(&mut self.world(), conversation, author, body)
+    }
+
+    /// A web chat begins: a conversation with a user, pre-engagement data in its attributes under
+    /// `pre_engagement_data`, and what the address configuration `address` attaches. Gives its `CH…`.
+    #[must_use]
+    pub fn create_chat_conversation(
+        &self,
+        address: &str,
+        identity: &str,
+        pre_engagement_data: &Value,
+    ) -> String {
+        let world = &mut *self.world();
+        let attributes = serde_json::json!({ "pre_engagement_data": pre_engagement_data }).to_string();
+        let draft = Draft {
+            attributes: Some(attributes),
+            created_by: Some(identity.to_owned()),
+            friendly_name: Some("Webchat widget".to_owned()),
+            ..Draft::default()
+        };
+        let sid = resource::open(world, draft);
+        attach(world, &sid, address);
+        participants::add(world, &sid, Some(identity.to_owned()), None, None);
+        sid
+    }
+
+    /// `TaskRouter` offers the task to a worker. Refused unless it is pending.
+    pub fn task_is_offered(&self, task: &str, worker: &str) -> Result<(), Refusal> {
+        reservations::offer(&mut self.world(), task, worker).map(drop)
+    }
+
+    /// The worker accepts the task, offered or not, and joins the conversation.
+    ///
+    /// Refused unless the channel is active and the task is pending or offered to this worker.
+    pub fn agent_accepts(&self, task: &str, worker: &str) -> Result<(), Refusal> {
+        reservations::accept(&mut self.world(), task, worker)
+    }
+
+    /// The worker rejects the task. It waits again, unless it was for this worker only: then it is canceled.
+    pub fn agent_rejects(&self, task: &str, worker: &str) -> Result<(), Refusal> {
+        reservations::reject(&mut self.world(), task, worker)
+    }
+
+    /// The agent of a task writes through the SDK, which fires webhooks as customers' messages do.
+    pub fn agent_writes(&self, task: &str, body: &str) -> Result<Written, Refusal> {
+        let world = &mut *self.world();
+        let (interaction_sid, worker_sid) = at_work(world, task)?;
+        let identity = flex_participants::identity_of(world, &worker_sid).unwrap_or_default();
+        let conversation = world
+            .interactions
+            .get(&interaction_sid)
+            .map(|interaction| interaction.channel.conversation_sid.clone())
+            .unwrap_or_default();
+        write_in_chat(world, &conversation, &identity, body)
+    }
+
+    /// The agent parks the Interaction: the task is completed, the agent is gone, the conversation and its
+    /// channel stay as they are.
+    pub fn agent_parks(&self, task: &str) -> Result<(), Refusal> {
+        let world = &mut *self.world();
+        at_work(world, task)?;
+        flex_participants::part(world, task);
+        Ok(())
+    }
+
+    /// The agent ends the chat: channel and conversation are closed, the task is wrapping.
+    pub fn agent_ends_chat(&self, task: &str) -> Result<(), Refusal> {
+        let world = &mut *self.world();
+        let (interaction_sid, _) = at_work(world, task)?;
+        channels::close(world, &interaction_sid, TasksEnd::Wrapping);
+        Ok(())
+    }
+
+    /// The agent's work on the task is done. The conversation stays as it is.
+    pub fn task_completes(&self, task: &str) -> Result<(), Refusal> {
+        let world = &mut *self.world();
+        if world.tasks.get(task).is_none_or(|task| task.status.is_over()) {
+            return Err(Refusal::not_found(&format!("/v1/Tasks/{task}")));
+        }
+        flex_participants::remove_agent(world, task);
+        tasks::complete(world, task, "completed");
+        Ok(())
+    }
+
+    /// Somebody deletes the task through the Task API.
+    pub fn task_is_deleted(&self, task: &str) -> Result<(), Refusal> {
+        let world = &mut *self.world();
+        if !world.tasks.contains_key(task) {
+            return Err(Refusal::not_found(&format!("/v1/Tasks/{task}")));
+        }
+        tasks::remove(world, task, "task.deleted");
+        Ok(())
+    }
+
+    /// Closes a conversation behind everybody's back. Webhooks tell of it. Closed again is refused.
+    pub fn close_conversation(&self, conversation: &str, reason: Reason) -> Result<(), Refusal> {
+        resource::close(&mut self.world(), conversation, reason, true)
+    }
+}
+
+/// The Interaction and the worker of a task on which somebody works.
+fn at_work(world: &World, task_sid: &str) -> Result<(String, String), Refusal> {
+    let task = world.tasks.get(task_sid);
+    let interaction =
+        task.and_then(|task| task.interaction_sid.as_ref()).and_then(|sid| world.interactions.get(sid));
+    interaction
+        .and_then(|interaction| {
+            let of_task =
+                |worker: &&flex_participants::Participant| worker.task_sid.as_deref() == Some(task_sid);
+            let agent = interaction.channel.participants.iter().find(of_task)?;
+            Some((interaction.sid.clone(), agent.worker_sid.clone()?))
+        })
+        .ok_or_else(|| Refusal::new(400, 20001, format!("No agent is at work on task {task_sid}")))
+}
+
+/// Makes the conversation for a first message, as the address configuration says.
+fn auto_create(world: &mut World, from: &str, to: &str) -> String {
+    let draft = Draft { created_by: Some(from.to_owned()), ..Draft::default() };
+    let sid = resource::open(world, draft);
+    attach(world, &sid, to);
+    let binding = Binding::new(from, to);
+    let source = Source::of(&binding);
+    let participant = participants::add(world, &sid, None, Some(binding), None);
+    events::conversation(world, "onConversationAdded", &sid, source.clone());
+    if let Some(participant) = participant {
+        events::participant(world, "onParticipantAdded", &sid, &participant, source);
+    }
+    sid
+}
+
+fn attach(world: &mut World, sid: &str, to: &str) {
+    let is_it = |address: &&Address| address.address == to || address.sid == to;
+    let target = match world.settings.addresses.iter().find(is_it).map(|found| found.integration.clone()) {
+        Some(Integration::Webhook { url, method, filters }) => {
+            let method =
+                if method.eq_ignore_ascii_case("GET") { http::Method::GET } else { http::Method::POST };
+            Target::Webhook { url, method, filters }
+        }
+        Some(Integration::Studio { flow_sid }) => Target::Studio { flow_sid },
+        Some(Integration::Default) | None => return,
+    };
+    scoped_webhooks::attach(world, sid, target);
+}
+
+fn write(world: &mut World, sid: &str, author: &str, body: &str, source: Source) -> Written {
+    let draft =
+        MessageDraft { author: author.to_owned(), body: Some(body.to_owned()), ..MessageDraft::default() };
+    let message = messages::add(world, sid, draft);
+    if let Some(message) = &message {
+        messages::announce(world, sid, message, source);
+    }
+    Written {
+        conversation_sid: sid.to_owned(),
+        index: message.as_ref().map_or(0, |message| message.index),
+        message_sid: message.map(|message| message.sid).unwrap_or_default(),
+    }
+}
+
+fn write_in_chat(world: &mut World, sid: &str, author: &str, body: &str) -> Result<Written, Refusal> {
+    match world.conversations.get(sid).map(|conversation| conversation.state) {
+        None => Err(Refusal::not_found(&format!("/v1/Conversations/{sid}"))),
+        Some(ConversationState::Closed) => Err(Refusal::new(400, 50377, "Conversation is closed")),
+        Some(_) => Ok(write(world, sid, author, body, Source::Sdk(author.to_owned()))),
+    }
+}

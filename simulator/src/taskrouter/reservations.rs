@@ -1,0 +1,193 @@
+//! Reservations: a task offered to a worker, and what the worker says to it.
+
+use serde_json::{Value, json};
+
+use crate::answer::{Answer, Refusal, Reply, page};
+use crate::call::Call;
+use crate::dates;
+use crate::flex::channels::ChannelStatus;
+use crate::flex::participants::{self, identity_of};
+use crate::parameters::{NONE, Published};
+use crate::taskrouter::resource;
+use crate::taskrouter::tasks::{self, TaskStatus};
+use crate::taskrouter::{events, tasks::Task};
+use crate::world::World;
+
+/// A task offered to a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reservation {
+    /// `WR…`
+    pub sid: String,
+    /// `WK…`
+    pub worker_sid: String,
+    /// The worker's friendly name.
+    pub worker_name: String,
+    /// What became of it.
+    pub status: ReservationStatus,
+    /// When it was offered, in milliseconds since the epoch.
+    pub created_ms: u64,
+    /// When it was answered, in milliseconds since the epoch.
+    pub updated_ms: u64,
+}
+
+/// What became of an offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReservationStatus {
+    /// The worker has not answered.
+    Pending,
+    /// The worker took the task.
+    Accepted,
+    /// The worker did not want it.
+    Rejected,
+    /// The task went away first.
+    Canceled,
+}
+
+impl ReservationStatus {
+    /// The name the API gives it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Accepted => "accepted",
+            Self::Rejected => "rejected",
+            Self::Canceled => "canceled",
+        }
+    }
+}
+
+const LIST: Published = Published {
+    required: &[],
+    optional: &["ReservationStatus", "WorkerSid", "PageSize", "Page", "PageToken"],
+    repeated: &[],
+};
+
+fn json(world: &World, task: &Task, reservation: &Reservation, url: &str) -> Value {
+    json!({
+        "account_sid": world.settings.account_sid,
+        "workspace_sid": world.settings.workspace_sid,
+        "sid": reservation.sid,
+        "task_sid": task.sid,
+        "worker_sid": reservation.worker_sid,
+        "worker_name": reservation.worker_name,
+        "reservation_status": reservation.status.as_str(),
+        "date_created": dates::seconds(reservation.created_ms),
+        "date_updated": dates::seconds(reservation.updated_ms),
+        "url": url,
+        "links": {},
+    })
+}
+
+pub(super) fn list(world: &World, call: &Call, sid: &str) -> Reply {
+    let parameters = LIST.read(&call.query)?;
+    let (status, worker) = (parameters.text("ReservationStatus"), parameters.sid("WorkerSid", "WK")?);
+    let task = resource::find(world, call, sid)?;
+    let rows = task
+        .reservations
+        .iter()
+        .filter(|reservation| {
+            status.is_none_or(|status| reservation.status.as_str() == status)
+                && worker.as_ref().is_none_or(|worker| reservation.worker_sid == *worker)
+        })
+        .map(|reservation| json(world, task, reservation, &format!("{}/{}", call.url(), reservation.sid)))
+        .collect();
+    page(call, "reservations", 50, 1000, rows)
+}
+
+pub(super) fn fetch(world: &World, call: &Call, sid: &str, reservation_sid: &str) -> Reply {
+    NONE.read(&call.query)?;
+    let task = resource::find(world, call, sid)?;
+    let reservation = task
+        .reservations
+        .iter()
+        .find(|reservation| reservation.sid == reservation_sid)
+        .ok_or_else(|| call.not_found())?;
+    Ok(Answer::ok(json(world, task, reservation, &call.url())))
+}
+
+/// Offers a task to a worker. One that is offered already stays with whom it is.
+pub(crate) fn offer(world: &mut World, task_sid: &str, worker_sid: &str) -> Result<Reservation, Refusal> {
+    let missing = |what: &str| Refusal::not_found(&format!("/v1/Workspaces/{what}"));
+    let worker_name = identity_of(world, worker_sid).ok_or_else(|| missing(worker_sid))?;
+    let task = world.tasks.get(task_sid).ok_or_else(|| missing(task_sid))?;
+    if task.routing_target.as_deref().is_some_and(|only| only != worker_sid) {
+        return Err(Refusal::new(400, 20001, format!("Task {task_sid} is for another worker")));
+    }
+    let pending = task.reservations.iter().find(|reservation| {
+        reservation.status == ReservationStatus::Pending && reservation.worker_sid == worker_sid
+    });
+    if let Some(pending) = pending {
+        return Ok(pending.clone());
+    }
+    if task.status != TaskStatus::Pending {
+        let status = task.status.as_str();
+        return Err(Refusal::new(400, 20001, format!("Task {task_sid} is {status}, not pending")));
+    }
+    let reservation = Reservation {
+        sid: world.sids.draw("WR"),
+        worker_sid: worker_sid.to_owned(),
+        worker_name,
+        status: ReservationStatus::Pending,
+        created_ms: world.now,
+        updated_ms: world.now,
+    };
+    if let Some(task) = world.tasks.get_mut(task_sid) {
+        task.reservations.push(reservation.clone());
+    }
+    tasks::become_status(world, task_sid, TaskStatus::Reserved, None);
+    events::reservation(world, "reservation.created", task_sid, &reservation);
+    Ok(reservation)
+}
+
+/// The worker takes the task and joins its conversation.
+pub(crate) fn accept(world: &mut World, task_sid: &str, worker_sid: &str) -> Result<(), Refusal> {
+    refuse_unless_active(world, task_sid)?;
+    let mut reservation = offer(world, task_sid, worker_sid)?;
+    answer(world, task_sid, &mut reservation, ReservationStatus::Accepted);
+    tasks::become_status(world, task_sid, TaskStatus::Assigned, None);
+    participants::add_agent(world, task_sid, worker_sid, &reservation.sid);
+    events::reservation(world, "reservation.accepted", task_sid, &reservation);
+    Ok(())
+}
+
+/// The worker does not want the task. It waits for another, unless an invite meant this one: then it is
+/// canceled, and the conversation is left without an agent.
+pub(crate) fn reject(world: &mut World, task_sid: &str, worker_sid: &str) -> Result<(), Refusal> {
+    let mut reservation = offer(world, task_sid, worker_sid)?;
+    answer(world, task_sid, &mut reservation, ReservationStatus::Rejected);
+    tasks::become_status(world, task_sid, TaskStatus::Pending, None);
+    events::reservation(world, "reservation.rejected", task_sid, &reservation);
+    let only_this = world.tasks.get(task_sid).is_some_and(|task| task.routing_target.is_some());
+    if only_this {
+        tasks::cancel(world, task_sid, "Reservation rejected by the only worker");
+    }
+    Ok(())
+}
+
+fn answer(world: &mut World, task_sid: &str, reservation: &mut Reservation, status: ReservationStatus) {
+    reservation.status = status;
+    reservation.updated_ms = world.now;
+    let kept = world
+        .tasks
+        .get_mut(task_sid)
+        .and_then(|task| task.reservations.iter_mut().find(|kept| kept.sid == reservation.sid));
+    if let Some(kept) = kept {
+        kept.clone_from(reservation);
+    }
+}
+
+/// Until the channel is set up there is nothing that an agent could join.
+fn refuse_unless_active(world: &World, task_sid: &str) -> Result<(), Refusal> {
+    let interaction = world
+        .tasks
+        .get(task_sid)
+        .and_then(|task| task.interaction_sid.as_ref())
+        .and_then(|sid| world.interactions.get(sid));
+    match interaction.map(|interaction| interaction.channel.status) {
+        Some(status) if status != ChannelStatus::Active => {
+            let message = format!("The channel of task {task_sid} is {}", status.as_str());
+            Err(Refusal::new(400, 20001, message))
+        }
+        _ => Ok(()),
+    }
+}

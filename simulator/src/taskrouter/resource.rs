@@ -1,0 +1,229 @@
+//! Tasks over REST: read, listed, changed and deleted.
+
+use serde_json::{Map, Value, json};
+
+use crate::answer::{Answer, Refusal, Reply, page};
+use crate::call::Call;
+use crate::dates;
+use crate::parameters::{NONE, Published};
+use crate::taskrouter::tasks::{self, Task, TaskStatus};
+use crate::world::World;
+
+const LIST: Published = Published {
+    required: &[],
+    optional: &[
+        "Priority",
+        "WorkflowSid",
+        "WorkflowName",
+        "TaskQueueSid",
+        "TaskQueueName",
+        "EvaluateTaskAttributes",
+        "RoutingTarget",
+        "Ordering",
+        "HasAddons",
+        "PageSize",
+        "Page",
+        "PageToken",
+    ],
+    repeated: &["AssignmentStatus"],
+};
+
+const UPDATE: Published = Published {
+    required: &[],
+    optional: &["Attributes", "AssignmentStatus", "Reason", "Priority", "TaskChannel", "VirtualStartTime"],
+    repeated: &[],
+};
+
+impl Task {
+    fn json(&self, world: &World, url: &str, attributes: &Value) -> Value {
+        let settings = &world.settings;
+        json!({
+            "account_sid": settings.account_sid,
+            "workspace_sid": settings.workspace_sid,
+            "sid": self.sid,
+            "age": self.age_s(world.now),
+            "assignment_status": self.status.as_str(),
+            "attributes": attributes,
+            "addons": "{}",
+            "date_created": dates::seconds(self.created_ms),
+            "date_updated": dates::seconds(self.updated_ms),
+            "task_queue_entered_date": dates::seconds(self.created_ms),
+            "virtual_start_time": dates::seconds(self.created_ms),
+            "priority": self.priority,
+            "reason": self.reason,
+            "task_queue_sid": self.queue_sid,
+            "task_queue_friendly_name": "Everyone",
+            "task_channel_sid": self.task_channel_sid(settings),
+            "task_channel_unique_name": self.task_channel,
+            "timeout": self.timeout_s,
+            "workflow_sid": self.workflow_sid,
+            "workflow_friendly_name": "Assign to Anyone",
+            "ignore_capacity": false,
+            "routing_target": self.routing_target,
+            "url": url,
+            "links": { "reservations": format!("{url}/Reservations") },
+        })
+    }
+}
+
+pub(super) fn find<'w>(world: &'w World, call: &Call, sid: &str) -> Result<&'w Task, Refusal> {
+    world.tasks.get(sid).ok_or_else(|| call.not_found())
+}
+
+pub(super) fn fetch(world: &World, call: &Call, sid: &str) -> Reply {
+    NONE.read(&call.query)?;
+    show(world, call, sid)
+}
+
+fn show(world: &World, call: &Call, sid: &str) -> Reply {
+    let task = find(world, call, sid)?;
+    Ok(Answer::ok(task.json(world, &call.url(), &json!(task.attributes_json()))))
+}
+
+pub(super) fn list(world: &mut World, call: &Call) -> Reply {
+    let parameters = LIST.read(&call.query)?;
+    for unsimulated in ["WorkflowName", "TaskQueueName", "Ordering", "HasAddons", "Priority"] {
+        if parameters.text(unsimulated).is_some() {
+            return Err(Refusal::invalid(format!("{unsimulated} is not simulated")));
+        }
+    }
+    let statuses = parameters.all("AssignmentStatus");
+    let expression = parameters.text("EvaluateTaskAttributes").map(Expression::read).transpose()?;
+    let workflow = parameters.sid("WorkflowSid", "WW")?;
+    let queue = parameters.sid("TaskQueueSid", "WQ")?;
+    let target = parameters.text("RoutingTarget");
+    if expression.is_some() {
+        limit_attribute_queries(world)?;
+    }
+    let mut found: Vec<&Task> = world
+        .tasks
+        .values()
+        .filter(|task| {
+            (statuses.is_empty() || statuses.iter().any(|status| status == task.status.as_str()))
+                && expression.as_ref().is_none_or(|expression| expression.holds(&task.attributes))
+                && workflow.as_ref().is_none_or(|workflow| task.workflow_sid == *workflow)
+                && queue.as_ref().is_none_or(|queue| task.queue_sid == *queue)
+                && target.is_none_or(|target| task.routing_target.as_deref() == Some(target))
+        })
+        .collect();
+    found.sort_by_key(|task| task.born);
+    let row = |task: &Task| {
+        let hidden = world.settings.list_hides_task_attributes;
+        let attributes = if hidden { Value::Null } else { json!(task.attributes_json()) };
+        task.json(world, &format!("{}/{}", call.url(), task.sid), &attributes)
+    };
+    page(call, "tasks", 50, 1000, found.into_iter().map(row).collect())
+}
+
+/// Queries by attributes are dear to Twilio, which allows few of them.
+fn limit_attribute_queries(world: &mut World) -> Result<(), Refusal> {
+    let Some(most) = world.settings.attribute_queries_per_second else { return Ok(()) };
+    let now = world.now;
+    world.attribute_queries.retain(|at| now.saturating_sub(*at) < 1000);
+    if world.attribute_queries.len() >= most {
+        return Err(Refusal::new(429, 20429, "Too Many Requests"));
+    }
+    world.attribute_queries.push_back(now);
+    Ok(())
+}
+
+/// `name == "value"`: the one form of `TaskRouter`'s expressions that is simulated. A name may have dots.
+struct Expression {
+    path: Vec<String>,
+    value: String,
+}
+
+impl Expression {
+    fn read(text: &str) -> Result<Self, Refusal> {
+        Self::parse(text).ok_or_else(|| {
+            Refusal::invalid(format!(
+                "EvaluateTaskAttributes: {text} is not simulated, only name == \"value\""
+            ))
+        })
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (name, value) = text.split_once("==")?;
+        let (name, value) = (name.trim(), value.trim());
+        let is_name = |part: &str| {
+            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        };
+        let quote = value.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
+        let value = value.strip_prefix(quote)?.strip_suffix(quote)?;
+        let path: Vec<String> = name.split('.').map(str::to_owned).collect();
+        (path.iter().all(|part| is_name(part)) && !value.contains(quote))
+            .then(|| Self { path, value: value.to_owned() })
+    }
+
+    fn holds(&self, attributes: &Map<String, Value>) -> bool {
+        let Some((first, rest)) = self.path.split_first() else { return false };
+        let found = rest.iter().try_fold(attributes.get(first), |value, part| Some(value?.get(part)));
+        found.flatten().and_then(Value::as_str) == Some(self.value.as_str())
+    }
+}
+
+pub(super) fn update(world: &mut World, call: &Call, sid: &str) -> Reply {
+    let parameters = UPDATE.read(&call.form)?;
+    let attributes = match parameters.text("Attributes").map(serde_json::from_str::<Map<String, Value>>) {
+        None => None,
+        Some(Ok(attributes)) => Some(attributes),
+        Some(Err(_)) => return Err(Refusal::invalid("Attributes is not a JSON object")),
+    };
+    let status = parameters.one_of("AssignmentStatus", &TaskStatus::NAMES)?;
+    let reason = parameters.text("Reason").unwrap_or_default();
+    let priority = parameters
+        .text("Priority")
+        .map(|text| text.parse::<i64>().map_err(|_| Refusal::invalid("Invalid Priority")))
+        .transpose()?;
+    let current = find(world, call, sid)?.status;
+    let allowed = match status {
+        None => true,
+        Some("canceled") => matches!(current, TaskStatus::Pending | TaskStatus::Reserved),
+        Some("completed") => matches!(current, TaskStatus::Assigned | TaskStatus::Wrapping),
+        Some("wrapping") => current == TaskStatus::Assigned,
+        Some(_) => false,
+    };
+    if !allowed {
+        let message = format!("Cannot change a task that is {} in that way", current.as_str());
+        return Err(Refusal::new(400, 20001, message));
+    }
+    let now = world.now;
+    if let Some(task) = world.tasks.get_mut(sid) {
+        task.updated_ms = now;
+        task.attributes = attributes.unwrap_or_else(|| std::mem::take(&mut task.attributes));
+        task.priority = priority.unwrap_or(task.priority);
+    }
+    match status {
+        Some("canceled") => tasks::cancel(world, sid, reason),
+        Some("completed") => tasks::complete(world, sid, reason),
+        Some("wrapping") => tasks::wrap(world, sid),
+        _ => {}
+    }
+    show(world, call, sid)
+}
+
+pub(super) fn delete(world: &mut World, call: &Call, sid: &str) -> Reply {
+    find(world, call, sid)?;
+    tasks::remove(world, sid, "task.deleted");
+    Ok(Answer::deleted())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expression_compares_one_attribute_with_one_text() {
+        let attributes = json!({ "conversationSid": "CH1", "conversations": { "conversation_id": "KD1" } });
+        let attributes = attributes.as_object().expect("an object");
+        let holds = |text: &str| Expression::parse(text).map(|found| found.holds(attributes));
+        assert_eq!(holds(r#"conversationSid == "CH1""#), Some(true));
+        assert_eq!(holds("conversationSid=='CH1'"), Some(true));
+        assert_eq!(holds("conversations.conversation_id == 'KD1'"), Some(true));
+        assert_eq!(holds("conversationSid == 'CH2'"), Some(false));
+        assert_eq!(holds("missing.deeper == 'CH2'"), Some(false));
+        for other in ["conversationSid = 'CH1'", "a == 'b' AND c == 'd'", "a == b", "a-b == 'c'", "a == '"] {
+            assert!(holds(other).is_none(), "{other}");
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The handle through which a simulated Twilio is called, watched and told to misbehave.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+
+use crate::answer::{Answer, Refusal, Reply, response};
+use crate::call::{Api, Call, authenticate, locate};
+use crate::clock::Clock;
+use crate::conversations::messages::Message;
+use crate::conversations::participants::Participant;
+use crate::conversations::{self, Conversation};
+use crate::faults::{Fault, Lost, Misbehaviour, WebhookFault};
+use crate::flex::interactions::Interaction;
+use crate::settings::{Settings, Sleep};
+use crate::taskrouter::tasks::Task;
+use crate::webhooks::Webhook;
+use crate::world::{RequestSeen, Warning, World};
+use crate::{flex, taskrouter};
+
+/// A Twilio account in this process. Clones share it.
+#[derive(Clone)]
+pub struct Twilio {
+    world: Arc<Mutex<World>>,
+    clock: Arc<dyn Clock>,
+    sleep: Sleep,
+}
+
+impl Twilio {
+    /// An account as the settings describe it, in which nothing has happened yet.
+    #[must_use]
+    pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Self {
+        let sleep = Arc::clone(&settings.sleep);
+        Self { world: Arc::new(Mutex::new(World::new(settings))), clock, sleep }
+    }
+
+    /// The state as it is now: what was due has happened.
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        world.run_to(self.clock.now_ms());
+        world
+    }
+
+    /// One REST call, answered in this process.
+    ///
+    /// The URI may carry the host of an API, a path prefix (`/flex-api`, `/conversations`, `/taskrouter`,
+    /// `/iam`) or neither. [`Lost`] is a connection that a fault broke before or after the call had its effect.
+    pub async fn call(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Lost> {
+        let fault = self.fault_on(&request);
+        match fault {
+            None => {
+                let answer = self.answer(&request);
+                self.remember(&request, Some(answer.status()));
+                Ok(answer)
+            }
+            Some(Misbehaviour::Status { status, code, retry_after }) => {
+                let answer = self.error(status, code, retry_after);
+                self.remember(&request, Some(answer.status()));
+                Ok(answer)
+            }
+            Some(Misbehaviour::LostBefore) => {
+                self.remember(&request, None);
+                Err(Lost)
+            }
+            Some(Misbehaviour::LostAfter) => {
+                self.answer(&request);
+                self.remember(&request, None);
+                Err(Lost)
+            }
+            Some(Misbehaviour::SlowMs(ms)) => {
+                let answer = self.answer(&request);
+                self.remember(&request, Some(answer.status()));
+                (self.sleep)(ms).await;
+                Ok(answer)
+            }
+            Some(Misbehaviour::Malformed) => {
+                self.answer(&request);
+                self.remember(&request, Some(StatusCode::OK));
+                let page = Bytes::from_static(b"<html><body>Service temporarily unavailable</body></html>");
+                Ok(response(StatusCode::OK, "text/html", page))
+            }
+            Some(Misbehaviour::Hang) => {
+                self.remember(&request, None);
+                std::future::pending().await
+            }
+            // It shows on the set-up of the channel, not on a call, so the faults never give it here.
+            Some(Misbehaviour::FailSetUp { .. }) => Ok(self.answer(&request)),
+        }
+    }
+
+    fn fault_on(&self, request: &Request<Bytes>) -> Option<Misbehaviour> {
+        let (_, path) = locate(request.uri().path(), None);
+        self.world().faults.on_call(request.method(), &path)
+    }
+
+    fn answer(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        let mut world = self.world();
+        let problem_json = world.settings.problem_json;
+        reply(&mut world, request)
+            .map_or_else(|refusal| refusal.into_response(problem_json), Answer::into_response)
+    }
+
+    fn error(&self, status: u16, code: u32, retry_after: Option<u32>) -> Response<Bytes> {
+        let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+        let refusal = Refusal::new(status, code, reason.unwrap_or("Error"));
+        let mut answer = refusal.into_response(self.world().settings.problem_json);
+        if let Some(seconds) = retry_after {
+            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        answer
+    }
+
+    fn remember(&self, request: &Request<Bytes>, status: Option<StatusCode>) {
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        let mut world = self.world();
+        let at_ms = world.now;
+        let method = request.method().to_string();
+        world.requests.push(RequestSeen {
+            method,
+            path,
+            status: status.map(|status| status.as_u16()),
+            at_ms,
+        });
+    }
+
+    /// Lets everything happen that is due by the clock. Every call and question does so first.
+    pub fn tick(&self) {
+        drop(self.world());
+    }
+
+    /// When something is due next: an effect, or a webhook that waits to be taken.
+    #[must_use]
+    pub fn next_due_ms(&self) -> Option<u64> {
+        self.world().next_due_ms()
+    }
+
+    /// Takes the webhooks that are due, for the caller to deliver.
+    #[must_use]
+    pub fn take_webhooks(&self) -> Vec<Webhook> {
+        let mut world = self.world();
+        let now = world.now;
+        world.outbox.take_due(now)
+    }
+
+    /// The signed request that delivers a webhook.
+    #[must_use]
+    pub fn webhook_request(&self, webhook: &Webhook) -> Request<Bytes> {
+        webhook.request(&self.world().settings)
+    }
+
+    /// Misbehaves from now on, beside what it was told before.
+    pub fn misbehave(&self, fault: Fault) {
+        self.world().faults.add(fault);
+    }
+
+    /// Misbehaves with the webhooks of what happens from now on.
+    pub fn misbehave_with_webhooks(&self, fault: WebhookFault) {
+        self.world().faults.add_webhook(fault);
+    }
+
+    /// Forgets all faults.
+    pub fn behave(&self) {
+        self.world().faults.clear();
+    }
+
+    /// Changes the settings of the running account, for example to rotate a secret.
+    pub fn change_settings(&self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.world().settings);
+    }
+
+    /// The settings as they are now.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        self.world().settings.clone()
+    }
+
+    /// Every conversation, oldest first.
+    #[must_use]
+    pub fn conversations(&self) -> Vec<Conversation> {
+        let mut all: Vec<_> = self.world().conversations.values().cloned().collect();
+        all.sort_by_key(|conversation| conversation.born);
+        all
+    }
+
+    /// One conversation.
+    #[must_use]
+    pub fn conversation(&self, sid: &str) -> Option<Conversation> {
+        self.world().conversations.get(sid).cloned()
+    }
+
+    /// What was said in a conversation; nothing if there is none.
+    #[must_use]
+    pub fn messages(&self, conversation: &str) -> Vec<Message> {
+        self.world().conversations.get(conversation).map(|found| found.messages.clone()).unwrap_or_default()
+    }
+
+    /// Who takes part in a conversation; nobody if there is none.
+    #[must_use]
+    pub fn participants(&self, conversation: &str) -> Vec<Participant> {
+        self.world()
+            .conversations
+            .get(conversation)
+            .map(|found| found.participants.clone())
+            .unwrap_or_default()
+    }
+
+    /// Every Interaction that was accepted, oldest first, those that failed as well.
+    #[must_use]
+    pub fn interactions(&self) -> Vec<Interaction> {
+        let mut all: Vec<_> = self.world().interactions.values().cloned().collect();
+        all.sort_by_key(|interaction| interaction.born);
+        all
+    }
+
+    /// One Interaction.
+    #[must_use]
+    pub fn interaction(&self, sid: &str) -> Option<Interaction> {
+        self.world().interactions.get(sid).cloned()
+    }
+
+    /// Every Interaction that was accepted for a conversation, oldest first.
+    #[must_use]
+    pub fn interactions_on(&self, conversation: &str) -> Vec<Interaction> {
+        let on = |interaction: &Interaction| interaction.channel.conversation_sid == conversation;
+        self.interactions().into_iter().filter(on).collect()
+    }
+
+    /// Every task that `TaskRouter` still knows, oldest first.
+    #[must_use]
+    pub fn tasks(&self) -> Vec<Task> {
+        let mut all: Vec<_> = self.world().tasks.values().cloned().collect();
+        all.sort_by_key(|task| task.born);
+        all
+    }
+
+    /// One task, while `TaskRouter` knows it.
+    #[must_use]
+    pub fn task(&self, sid: &str) -> Option<Task> {
+        self.world().tasks.get(sid).cloned()
+    }
+
+    /// Every webhook that was taken, in order.
+    #[must_use]
+    pub fn webhooks_sent(&self) -> Vec<Webhook> {
+        self.world().outbox.taken.clone()
+    }
+
+    /// Every call that arrived, in order.
+    #[must_use]
+    pub fn requests(&self) -> Vec<RequestSeen> {
+        self.world().requests.clone()
+    }
+
+    /// What the Console's debugger shows.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<Warning> {
+        self.world().warnings.clone()
+    }
+}
+
+fn reply(world: &mut World, request: &Request<Bytes>) -> Reply {
+    authenticate(&world.settings, request)?;
+    let call = Call::read(request)?;
+    let segments = call.segments();
+    let Some(("v1", below)) = segments.split_first().map(|(version, rest)| (*version, rest)) else {
+        return Err(call.not_found());
+    };
+    match call.api {
+        Api::Conversations => conversations::route(world, &call, below),
+        Api::Flex => flex::route(world, &call, below),
+        Api::TaskRouter => taskrouter::route(world, &call, below),
+        Api::Iam => Err(call.not_found()),
+    }
+}

@@ -1,0 +1,227 @@
+//! All of flexglue in one process, on Tokio's paused clock, from a seed; and the questions that tests ask of
+//! it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use flexglue::local::{
+    dynamodb::Dynamo,
+    gateway::{EventShape, Routes},
+    system::{self, Options, PUBLIC_URL, System},
+};
+use http::{Request, Response};
+use inbound_webhook::InboundWebhook;
+use orphan_sweeper::SweepReport;
+use serde_json::Value;
+use shared::{
+    clock::{Clock, Deadline, Timestamp, TokioClock},
+    conversation::{Conversation, Happening},
+    ledger::Ledger,
+    parts::World,
+    random::{Random, SeededRandom},
+    sid::ConversationSid,
+};
+
+use crate::wires::Unhurried;
+
+/// The customer of most tests.
+pub const CUSTOMER: &str = "+15551230001";
+
+/// Everything in one process.
+pub struct Rig {
+    /// The parts.
+    pub system: System,
+    /// Draws whatever tests draw.
+    pub random: Arc<dyn Random>,
+    metrics: Arc<Mutex<Vec<Value>>>,
+}
+
+/// A moment in 2027, for no reason but that it is the same in every run.
+const BEGINNING: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+impl Rig {
+    /// A rig with nothing special about it.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with(1, |_| {}, &[])
+    }
+
+    /// A rig from a seed, with a simulated account and variables of its own. Needs a paused Tokio runtime.
+    ///
+    /// # Panics
+    /// Where what a test asks for cannot be put together.
+    #[must_use]
+    pub fn with(
+        seed: u64,
+        account: impl FnOnce(&mut simulator::Settings),
+        variables: &[(&'static str, &str)],
+    ) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(TokioClock::starting_at(BEGINNING));
+        let seconds = Arc::clone(&clock);
+        let metrics = Arc::new(Mutex::new(Vec::new()));
+        let lines = Arc::clone(&metrics);
+        let mut simulator = simulator::Settings { seed, ..simulator::Settings::default() };
+        account(&mut simulator);
+        let random: Arc<dyn Random> = Arc::new(SeededRandom::new(seed));
+        let options = Options {
+            simulator,
+            dynamo: Dynamo::memory_with_clock(Arc::new(move || seconds.now().as_seconds()))
+                .expect("SQLite works in memory"),
+            clock,
+            random: Arc::clone(&random),
+            emit: Arc::new(move |line| {
+                let line = serde_json::from_str(line).expect("metrics are JSON");
+                lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            }),
+            variables: variables
+                .iter()
+                .map(|(name, value)| (*name, (*value).to_owned()))
+                .collect::<BTreeMap<_, _>>(),
+            public_url: PUBLIC_URL.to_owned(),
+        };
+        let system = System::new(options).expect("the settings of the test are good");
+        Self { system, random, metrics }
+    }
+
+    /// A world whose wires take their time, so that calls side by side interleave.
+    pub async fn unhurried_world(&self) -> World {
+        let slow = |to| Arc::new(Unhurried { to, random: Arc::clone(&self.random) }) as _;
+        self.system.world_through(slow, slow).await
+    }
+
+    /// One instance of `inbound-webhook` behind API Gateway.
+    pub async fn front(&self) -> Routes {
+        self.front_in(&self.system.world().await)
+    }
+
+    /// One instance of `inbound-webhook` in a world of the test's, behind API Gateway.
+    #[must_use]
+    pub fn front_in(&self, world: &World) -> Routes {
+        let inbound: InboundWebhook = self.system.inbound_webhook(world);
+        self.system.front(EventShape::HttpApi, Arc::new(inbound))
+    }
+
+    /// Carries every webhook that the simulated Twilio has for us to one instance, in order. The answers.
+    pub async fn deliver_all(&self, front: &Routes) -> Vec<Answer> {
+        let mut answers = Vec::new();
+        for webhook in self.system.twilio.take_webhooks() {
+            answers.push(Answer::of(&system::deliver(&self.system.twilio, front, &webhook).await));
+        }
+        answers
+    }
+
+    /// What [`simulator::Twilio::customer_writes`] makes us be told: the message, and nothing else.
+    ///
+    /// # Panics
+    /// Where the simulated Twilio sends no such webhook.
+    #[must_use]
+    pub fn message(&self, from: &str, body: &str) -> Request<Bytes> {
+        self.system.twilio.customer_writes(from, system::SMS_NUMBER, body);
+        let webhooks = self.system.twilio.take_webhooks();
+        let message = webhooks.iter().find(|webhook| webhook.event_type == "onMessageAdded");
+        self.system.twilio.webhook_request(message.expect("a message fires a webhook"))
+    }
+
+    /// A sweep by an instance in a healthy world.
+    pub async fn sweep(&self) -> SweepReport {
+        system::sweep(&self.system.orphan_sweeper(&self.system.world().await)).await
+    }
+
+    /// A minute passes, then a sweep: what happens to every account once a minute.
+    pub async fn sweep_after_a_minute(&self) -> SweepReport {
+        self.pass(Duration::from_mins(1)).await;
+        self.sweep().await
+    }
+
+    /// Time passes.
+    pub async fn pass(&self, duration: Duration) {
+        tokio::time::advance(duration).await;
+        self.system.twilio.tick();
+    }
+
+    /// The record of a conversation.
+    pub async fn record(&self, sid: &str) -> Option<Conversation> {
+        self.ledger().await.get(&self.sid(sid), forever()).await.expect("the table answers")
+    }
+
+    /// What happened to a conversation.
+    pub async fn history(&self, sid: &str) -> Vec<Happening> {
+        self.ledger().await.history(&self.sid(sid), forever()).await.expect("the table answers")
+    }
+
+    /// A ledger of the test's own.
+    pub async fn ledger(&self) -> Ledger {
+        let world = self.system.world().await;
+        self.system.ledger(&world)
+    }
+
+    #[expect(clippy::unused_self, reason = "reads better where it is used")]
+    fn sid(&self, sid: &str) -> ConversationSid {
+        sid.parse().expect("the simulator makes well-formed SIDs")
+    }
+
+    /// The Interactions on a conversation whose channel lives.
+    #[must_use]
+    pub fn live_interactions(&self, conversation: &str) -> Vec<simulator::Interaction> {
+        let mut interactions = self.system.twilio.interactions_on(conversation);
+        interactions.retain(simulator::Interaction::is_live);
+        interactions
+    }
+
+    /// How often a metric was counted.
+    #[must_use]
+    pub fn metric(&self, name: &str) -> u64 {
+        let lines = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().filter_map(|line| line[name].as_u64()).sum()
+    }
+
+    /// Every metric line.
+    #[must_use]
+    pub fn metric_lines(&self) -> Vec<String> {
+        let lines = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().map(ToString::to_string).collect()
+    }
+}
+
+impl Default for Rig {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A deadline for what a test asks itself.
+#[must_use]
+pub fn forever() -> Deadline {
+    Deadline::within(Duration::from_hours(1))
+}
+
+/// An answer of a function, for comparing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// `outcome` of the body, empty where there is none.
+    pub outcome: String,
+}
+
+impl Answer {
+    /// Reads an answer.
+    #[must_use]
+    pub fn of(response: &Response<Bytes>) -> Self {
+        let body: Value = serde_json::from_slice(response.body()).unwrap_or_default();
+        Self {
+            status: response.status().as_u16(),
+            outcome: body["outcome"].as_str().unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// An answer to compare with.
+    #[must_use]
+    pub fn new(status: u16, outcome: &str) -> Self {
+        Self { status, outcome: outcome.to_owned() }
+    }
+}

@@ -1,0 +1,207 @@
+//! Things to put between a function and what it calls: wires that take their time, lose what they carry, or
+//! are cut, together with the function.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+use shared::{
+    random::Random,
+    transport::{Transport, TransportError},
+};
+use tokio::sync::Notify;
+
+type Answer<'a> = BoxFuture<'a, Result<Response<Bytes>, TransportError>>;
+
+/// A wire that lets others go first, for a while drawn at random: calls that run side by side interleave
+/// differently for every seed, and the same way for the same seed.
+#[derive(Debug)]
+pub struct Unhurried {
+    /// Where the wire leads.
+    pub to: Arc<dyn Transport>,
+    /// Draws how long.
+    pub random: Arc<dyn Random>,
+}
+
+impl Unhurried {
+    async fn dawdle(&self) {
+        for _ in 0..self.random.next() % 8 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Transport for Unhurried {
+    fn send(&self, request: Request<Bytes>) -> Answer<'_> {
+        Box::pin(async move {
+            self.dawdle().await;
+            let answer = self.to.send(request).await;
+            self.dawdle().await;
+            answer
+        })
+    }
+}
+
+/// A wire that loses some of the answers that it should bring back: what was asked for has happened.
+pub struct Forgetful {
+    /// Where the wire leads.
+    pub to: Arc<dyn Transport>,
+    /// Whether the answer to this request, counted from 0, is lost.
+    pub loses: Box<dyn Fn(usize, &Request<Bytes>) -> bool + Send + Sync>,
+    carried: AtomicUsize,
+}
+
+impl Forgetful {
+    /// A wire to `to` that loses the answers for which `loses` says so.
+    pub fn new(
+        to: Arc<dyn Transport>,
+        loses: impl Fn(usize, &Request<Bytes>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self { to, loses: Box::new(loses), carried: AtomicUsize::new(0) }
+    }
+}
+
+impl fmt::Debug for Forgetful {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Forgetful")
+    }
+}
+
+impl Transport for Forgetful {
+    fn send(&self, request: Request<Bytes>) -> Answer<'_> {
+        let lost = (self.loses)(self.carried.fetch_add(1, Ordering::SeqCst), &request);
+        Box::pin(async move {
+            let answer = self.to.send(request).await;
+            if lost { Err(TransportError::Lost) } else { answer }
+        })
+    }
+}
+
+/// Cuts every wire of a process at one step, for good, as if the process had been killed there. Every request
+/// is two steps: before it is carried out, and before its answer is known.
+#[derive(Clone, Debug)]
+pub struct Fuse(Arc<FuseState>);
+
+#[derive(Debug)]
+struct FuseState {
+    blows_at: usize,
+    steps: AtomicUsize,
+    blown: Notify,
+}
+
+impl Fuse {
+    /// A fuse that blows at a step, counted from 0.
+    #[must_use]
+    pub fn at(step: usize) -> Self {
+        Self(Arc::new(FuseState { blows_at: step, steps: AtomicUsize::new(0), blown: Notify::new() }))
+    }
+
+    /// A wire to `to` that this fuse guards.
+    #[must_use]
+    pub fn wire(&self, to: Arc<dyn Transport>) -> Arc<dyn Transport> {
+        Arc::new(Fused { to, fuse: self.clone() })
+    }
+
+    /// Runs `work` in the process that the fuse guards. `None` where the process was killed at it.
+    pub async fn guard<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.0.blown.notified() => None,
+            done = work => Some(done),
+        }
+    }
+
+    async fn step(&self) {
+        let step = self.0.steps.fetch_add(1, Ordering::SeqCst);
+        if step == self.0.blows_at {
+            self.0.blown.notify_one();
+        }
+        if step >= self.0.blows_at {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Fused {
+    to: Arc<dyn Transport>,
+    fuse: Fuse,
+}
+
+impl Transport for Fused {
+    fn send(&self, request: Request<Bytes>) -> Answer<'_> {
+        Box::pin(async move {
+            self.fuse.step().await;
+            let answer = self.to.send(request).await;
+            self.fuse.step().await;
+            answer
+        })
+    }
+}
+
+/// A wire that holds one answer back until it is let through: the process is frozen there.
+#[derive(Clone, Debug)]
+pub struct Gate(Arc<GateState>);
+
+#[derive(Debug)]
+struct GateState {
+    holds: usize,
+    carried: AtomicUsize,
+    reached: Notify,
+    open: Notify,
+}
+
+impl Gate {
+    /// Holds the answer of the `number`-th request back, counted from 1.
+    #[must_use]
+    pub fn after(number: usize) -> Self {
+        Self(Arc::new(GateState {
+            holds: number,
+            carried: AtomicUsize::new(0),
+            reached: Notify::new(),
+            open: Notify::new(),
+        }))
+    }
+
+    /// A wire to `to` with this gate in it.
+    #[must_use]
+    pub fn wire(&self, to: Arc<dyn Transport>) -> Arc<dyn Transport> {
+        Arc::new(Gated { to, gate: self.clone() })
+    }
+
+    /// Waits until the answer is held.
+    pub async fn reached(&self) {
+        self.0.reached.notified().await;
+    }
+
+    /// Lets the answer through.
+    pub fn open(&self) {
+        self.0.open.notify_one();
+    }
+}
+
+#[derive(Debug)]
+struct Gated {
+    to: Arc<dyn Transport>,
+    gate: Gate,
+}
+
+impl Transport for Gated {
+    fn send(&self, request: Request<Bytes>) -> Answer<'_> {
+        Box::pin(async move {
+            let answer = self.to.send(request).await;
+            if self.gate.0.carried.fetch_add(1, Ordering::SeqCst) + 1 == self.gate.0.holds {
+                self.gate.0.reached.notify_one();
+                self.gate.0.open.notified().await;
+            }
+            answer
+        })
+    }
+}

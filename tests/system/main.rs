@@ -1,0 +1,11 @@
+//! Tests of the whole system: the real handlers, the real AWS SDK and the real ledger against the embedded
+//! DynamoDB and the simulated Twilio, in one process, on a paused clock, from seeds.
+
+mod crowds;
+mod healing;
+mod killed;
+mod logs;
+mod messages;
+mod set_up;
+mod table;
+mod traps;
