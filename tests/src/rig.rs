@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use flexglue::local::{
     dynamodb::Dynamo,
@@ -25,6 +26,7 @@ use shared::{
     random::{Random, SeededRandom},
     sid::ConversationSid,
 };
+use simulator::ChannelStatus;
 
 use crate::wires::Unhurried;
 
@@ -126,6 +128,40 @@ impl Rig {
         self.system.twilio.webhook_request(message.expect("a message fires a webhook"))
     }
 
+    /// A REST call of somebody else, with webhooks. The answer's body.
+    ///
+    /// # Panics
+    /// Where the simulated Twilio refuses it.
+    pub async fn rest(&self, method: http::Method, path: &str, form: &str) -> Value {
+        let account = self.system.twilio.settings();
+        let login = format!("{}:{}", account.account_sid, account.auth_token);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("authorization", format!("Basic {}", BASE64_STANDARD.encode(login)))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("x-twilio-webhook-enabled", "true")
+            .body(Bytes::copy_from_slice(form.as_bytes()))
+            .expect("the test writes a good request");
+        let answer = self.system.twilio.call(request).await.expect("nothing is lost here");
+        assert!(answer.status().is_success(), "{answer:?}");
+        serde_json::from_slice(answer.body()).unwrap_or_default()
+    }
+
+    /// A conversation of somebody by identity, made through the API, without any attributes.
+    pub async fn chat_of(&self, identity: &str) -> String {
+        let made = self.rest(http::Method::POST, "/v1/Conversations", "").await;
+        let sid = made["sid"].as_str().expect("a conversation has a SID").to_owned();
+        self.joins(&sid, identity).await;
+        sid
+    }
+
+    /// Somebody joins a conversation by identity.
+    pub async fn joins(&self, conversation: &str, identity: &str) {
+        let path = format!("/v1/Conversations/{conversation}/Participants");
+        self.rest(http::Method::POST, &path, &format!("Identity={identity}")).await;
+    }
+
     /// A sweep by an instance in a healthy world.
     pub async fn sweep(&self) -> SweepReport {
         system::sweep(&self.system.orphan_sweeper(&self.system.world().await)).await
@@ -168,7 +204,8 @@ impl Rig {
     #[must_use]
     pub fn live_interactions(&self, conversation: &str) -> Vec<simulator::Interaction> {
         let mut interactions = self.system.twilio.interactions_on(conversation);
-        interactions.retain(simulator::Interaction::is_live);
+        let over = [ChannelStatus::Failed, ChannelStatus::Closed];
+        interactions.retain(|interaction| !over.contains(&interaction.channel.status));
         interactions
     }
 

@@ -195,11 +195,36 @@ async fn a_refusal_that_is_never_mended_ends_with_a_closed_conversation() {
 #[tokio::test(start_paused = true)]
 async fn a_conversation_that_ended_meanwhile_is_recorded_as_over() {
     let (rig, sid, _) = deliver_during(creation(Misbehaviour::LostBefore, Times::Next(1))).await;
-    rig.system.twilio.close_conversation(&sid);
-    let report = rig.sweep_after_a_minute().await;
-    assert_eq!((report.due, report.closed), (1, 1));
+    rig.system.twilio.close_conversation(&sid, simulator::Reason::Api).unwrap();
+    assert_eq!(rig.sweep_after_a_minute().await.left, 1, "an Interaction may have been made for it");
+    assert_eq!(rig.sweep_after_a_minute().await.closed, 1);
     assert_eq!(rig.record(&sid).await.unwrap().stage, Stage::Closed);
     assert!(rig.system.twilio.interactions().is_empty());
+}
+
+/// The owner asked, its answer was lost, and the customer's conversation ended before anybody could look.
+#[tokio::test(start_paused = true)]
+async fn an_interaction_nobody_could_record_is_closed_with_its_conversation() {
+    let rig = Rig::with(
+        1,
+        |account| {
+            super::messages::every_event(account);
+            account.closing_ends_channel = false;
+        },
+        &[],
+    );
+    let front = rig.front().await;
+    rig.system.twilio.misbehave(creation(Misbehaviour::LostAfter, Times::Next(1)));
+    rig.system.twilio.customer_writes(CUSTOMER, flexglue::local::system::SMS_NUMBER, "hello");
+    rig.deliver_all(&front).await;
+    rig.pass(Duration::from_secs(1)).await;
+    let sid = rig.system.twilio.conversations()[0].sid.clone();
+    assert_eq!(rig.live_interactions(&sid).len(), 1);
+    rig.system.twilio.close_conversation(&sid, simulator::Reason::Api).unwrap();
+    rig.deliver_all(&front).await;
+    assert_eq!(rig.sweep_after_a_minute().await.closed, 1);
+    assert!(rig.live_interactions(&sid).is_empty(), "no agent gets a task for a conversation that is over");
+    assert_eq!(rig.record(&sid).await.unwrap().stage, Stage::Closed);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,1 +1,114 @@
+//! What reaches a log.
 
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use flexglue::local::system::SMS_NUMBER;
+use flexglue_tests::rig::{CUSTOMER, Rig};
+use serde_json::{Value, json};
+use shared::telemetry;
+use simulator::{Fault, Matcher, Misbehaviour, Times};
+use tracing_subscriber::{filter::LevelFilter, fmt::MakeWriter};
+
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Kept {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// A run with everything in it, at the chattiest level: no token, no number, no name, no body.
+#[tokio::test(start_paused = true)]
+async fn a_log_of_the_whole_run_tells_nothing_of_anybody() {
+    let rig = Rig::with(1, super::messages::every_event, &[]);
+    let kept = Kept::default();
+    let subscriber = telemetry::subscriber(Arc::clone(&rig.system.clock), LevelFilter::TRACE, kept.clone());
+    let guard = tracing::subscriber::set_default(subscriber);
+    let front = rig.front().await;
+
+    // Good, forged, foreign, malformed, refused, lost, healed.
+    rig.system.twilio.customer_writes(CUSTOMER, SMS_NUMBER, "my secret ailment");
+    rig.deliver_all(&front).await;
+    let mut forged = rig.message(CUSTOMER, "my secret ailment");
+    forged.headers_mut().insert("x-twilio-signature", "AAAAAAAAAAAAAAAAAAAAAAAAAAA=".parse().unwrap());
+    front.handle(forged).await;
+    let data = json!({"friendlyName": "Ada Lovelace", "email": "ada@example.com"});
+    let chat = rig.system.twilio.create_chat_conversation("web", "guest-1", &data);
+    rig.system.twilio.customer_writes_in(&chat, "guest-1", "my secret ailment").unwrap();
+    rig.deliver_all(&front).await;
+    let status = |status| Misbehaviour::Status { status, code: 45367, retry_after: None };
+    for (customer, what) in [
+        ("+15551230002", Misbehaviour::LostAfter),
+        ("+15551230003", status(400)),
+        ("+15551230004", status(503)),
+        ("+15551230005", status(429)),
+    ] {
+        rig.system.twilio.misbehave(Fault {
+            on: Matcher::route("POST /v1/Interactions"),
+            times: Times::Next(1),
+            what,
+        });
+        front.handle(rig.message(customer, "my secret ailment")).await;
+        rig.system.twilio.behave();
+    }
+    for _ in 0..8 {
+        rig.sweep_after_a_minute().await;
+    }
+    drop(guard);
+
+    let mut log = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+    assert!(log.lines().count() > 10, "the run was logged:\n{log}");
+    for line in log.lines() {
+        let line: Value = serde_json::from_str(line).expect("every line is JSON");
+        assert!(line["timestamp"].is_string() && line["level"].is_string(), "{line}");
+    }
+    log.extend(rig.metric_lines());
+    let account = rig.system.twilio.settings();
+    for secret in [
+        account.auth_token.as_str(),
+        "5551230",
+        "5557770000",
+        "Ada",
+        "ada@example.com",
+        "guest-1",
+        "ailment",
+        "Basic ",
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    ] {
+        assert!(!log.contains(secret), "{secret} in\n{log}");
+    }
+    assert!(log.contains(&chat), "but it tells which conversation");
+}
+
+/// One line leads to the next: the request and the conversation stand in each.
+#[tokio::test(start_paused = true)]
+async fn log_lines_carry_the_request_and_the_conversation() {
+    let rig = Rig::new();
+    let kept = Kept::default();
+    let subscriber = telemetry::subscriber(Arc::clone(&rig.system.clock), LevelFilter::INFO, kept.clone());
+    let guard = tracing::subscriber::set_default(subscriber);
+    rig.front().await.handle(rig.message(CUSTOMER, "hello")).await;
+    drop(guard);
+    let log = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+    let line: Value = serde_json::from_str(log.lines().next().expect("the Interaction is logged")).unwrap();
+    assert_eq!(line["span"]["conversation_sid"], rig.system.twilio.conversations()[0].sid.as_str());
+    assert!(line["span"]["request_id"].is_string());
+    assert_eq!(line["interaction_sid"], rig.system.twilio.interactions()[0].sid.as_str());
+}

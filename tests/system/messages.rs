@@ -12,7 +12,7 @@ const EVERY_EVENT: [&str; 4] =
     ["onMessageAdded", "onParticipantAdded", "onConversationStateUpdated", "onConversationRemoved"];
 
 /// An account whose addresses send every event that we read.
-pub fn every_event(account: &mut simulator::Settings) {
+pub(crate) fn every_event(account: &mut simulator::Settings) {
     let filters: Vec<String> = EVERY_EVENT.map(str::to_owned).to_vec();
     let integration = Integration::Webhook {
         url: "https://flexglue.example/webhooks/conversations".to_owned(),
@@ -25,11 +25,6 @@ pub fn every_event(account: &mut simulator::Settings) {
             ..Address::webhook(kind, address, "")
         })
         .to_vec();
-}
-
-pub fn chat_address(rig: &Rig) -> Address {
-    let addresses = rig.system.twilio.settings().addresses;
-    addresses.into_iter().find(|address| address.kind == "chat").expect("the account has a web chat")
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,12 +81,11 @@ async fn the_task_carries_who_the_customer_is_and_nothing_else_of_ours() {
     let front = rig.front().await;
     front.handle(rig.message(CUSTOMER, "hello")).await;
     let task = &rig.system.twilio.tasks()[0];
-    let attributes: Value = serde_json::from_str(&task.attributes).unwrap();
-    assert_eq!(attributes["from"], CUSTOMER);
-    assert_eq!(attributes["customerAddress"], CUSTOMER);
-    assert_eq!(attributes["channelType"], "sms");
-    assert!(!task.attributes.contains("hello"));
-    assert_eq!(task.task_channel.unique_name, "chat");
+    assert_eq!(task.attributes["from"], CUSTOMER);
+    assert_eq!(task.attributes["customerAddress"], CUSTOMER);
+    assert_eq!(task.attributes["channelType"], "sms");
+    assert!(!Value::Object(task.attributes.clone()).to_string().contains("hello"));
+    assert_eq!(task.task_channel, "chat");
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,7 +106,7 @@ async fn whatsapp_is_its_own_channel() {
     let front = rig.front().await;
     rig.system.twilio.customer_writes("whatsapp:+15551230001", WHATSAPP_NUMBER, "hola");
     rig.deliver_all(&front).await;
-    assert_eq!(rig.system.twilio.interactions()[0].channel_type, "whatsapp");
+    assert_eq!(rig.system.twilio.interactions()[0].channel.kind, "whatsapp");
 }
 
 #[tokio::test(start_paused = true)]
@@ -120,13 +114,13 @@ async fn a_web_chat_carries_its_pre_engagement_data_beside_the_routing() {
     let rig =
         Rig::with(1, every_event, &[("ROUTING_RULES", r#"[{"match":{"channel":"web"},"priority":5}]"#)]);
     let front = rig.front().await;
-    let data = json!({"pre_engagement_data": {"friendlyName": "Ada", "from": "forged", "skill": "vip"}});
-    let chat = rig.system.twilio.create_chat("guest-1", &data, &chat_address(&rig));
-    rig.system.twilio.writes(&chat, "guest-1", "hello");
+    let data = json!({"friendlyName": "Ada", "from": "forged", "skill": "vip"});
+    let chat = rig.system.twilio.create_chat_conversation("web", "guest-1", &data);
+    rig.system.twilio.customer_writes_in(&chat, "guest-1", "hello").unwrap();
     let answers = rig.deliver_all(&front).await;
     assert_eq!(answers, [Answer::new(200, "created")]);
     let task = &rig.system.twilio.tasks()[0];
-    let attributes: Value = serde_json::from_str(&task.attributes).unwrap();
+    let attributes = &task.attributes;
     assert_eq!(task.priority, 5);
     assert_eq!(attributes["customerName"], "Ada");
     assert_eq!(attributes["from"], "guest-1");
@@ -156,9 +150,9 @@ async fn the_end_of_a_conversation_ends_its_record() {
         let sid = rig.system.twilio.conversations()[0].sid.clone();
         rig.pass(Duration::from_mins(1)).await;
         if remove {
-            rig.system.twilio.remove_conversation(&sid);
+            rig.rest(http::Method::DELETE, &format!("/v1/Conversations/{sid}"), "").await;
         } else {
-            rig.system.twilio.close_conversation(&sid);
+            rig.system.twilio.close_conversation(&sid, simulator::Reason::Api).unwrap();
         }
         assert_eq!(rig.deliver_all(&front).await, [Answer::new(200, "ignored")]);
         let record = rig.record(&sid).await.unwrap();
@@ -173,7 +167,7 @@ async fn a_message_that_arrives_after_the_end_opens_nothing() {
     let front = rig.front().await;
     let late = rig.message(CUSTOMER, "hello");
     let sid = rig.system.twilio.conversations()[0].sid.clone();
-    rig.system.twilio.close_conversation(&sid);
+    rig.system.twilio.close_conversation(&sid, simulator::Reason::Api).unwrap();
     rig.deliver_all(&front).await;
     assert_eq!(Answer::of(&front.handle(late).await), Answer::new(200, "ignored"));
     assert!(rig.system.twilio.interactions().is_empty());
@@ -220,7 +214,7 @@ async fn the_json_payload_of_the_set_up_guide_is_understood() {
     let rig = Rig::new();
     let front = rig.front().await;
     let account = rig.system.twilio.settings();
-    let conversation = rig.system.twilio.create_chat("customer1", &json!({}), &account.addresses[0]);
+    let conversation = rig.chat_of("customer1").await;
     let payload = json!({"conversation": {
         "EventType": "onMessageAdded", "InstanceSid": account.chat_service_sid, "Attributes": "{}",
         "DateCreated": "2022-02-21T05:01:46.886Z", "Index": "0", "From": "customer1",

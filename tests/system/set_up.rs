@@ -96,8 +96,8 @@ async fn an_agent_who_has_finished_before_the_look_is_no_orphan() {
     rig.pass(Duration::from_secs(1)).await;
     let (task, worker) =
         (rig.system.twilio.tasks()[0].sid.clone(), rig.system.twilio.settings().workers[0].sid.clone());
-    assert!(rig.system.twilio.agent_accepts(&task, &worker));
-    rig.system.twilio.agent_ends(&task);
+    rig.system.twilio.agent_accepts(&task, &worker).unwrap();
+    rig.system.twilio.agent_ends_chat(&task).unwrap();
     let report = rig.sweep_after_a_minute().await;
     assert_eq!((report.due, report.closed), (1, 1));
     assert_eq!(rig.record(&sid).await.unwrap().stage, Stage::Closed);

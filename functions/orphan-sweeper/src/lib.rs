@@ -140,8 +140,8 @@ impl From<Opened> for Ending {
     fn from(opened: Opened) -> Self {
         match opened {
             Opened::Created(_) | Opened::Adopted(_) | Opened::NotACustomer => Self::Finished,
-            Opened::Over => Self::Closed,
-            Opened::Deferred => Self::Left,
+            // Closed once it is certain that no Interaction was made for it meanwhile.
+            Opened::Over | Opened::Deferred => Self::Left,
             Opened::Refused { .. } => Self::Error,
         }
     }
