@@ -2,6 +2,8 @@
 //! the embedded one always, and of the one at `FLEXGLUE_SECOND_DYNAMODB` where that is set (`run.sh` sets
 //! it). Where two engines that do not know each other agree, the local tests are worth believing.
 
+#![expect(clippy::unwrap_used, reason = "helpers of a test are the test")]
+
 mod engine;
 
 use aws_sdk_dynamodb::types::{
