@@ -29,6 +29,8 @@ mod settings;
 mod sids;
 mod signature;
 mod taskrouter;
+#[cfg(test)]
+mod testing;
 mod twilio;
 mod webhooks;
 mod world;
