@@ -47,7 +47,10 @@ impl Twilio {
 async fn answer(State(served): State<Served>, request: Request) -> Response {
     let mut stopped = served.stopped.subscribe();
     tokio::select! {
-        answer = call(&served.twilio, request) => answer.map_or_else(|Lost| break_off(), |answer| answer.map(Body::from)),
+        answer = call(&served.twilio, request) => match answer {
+            Ok(answer) => answer.map(Body::from),
+            Err(Lost) => break_off(),
+        },
         _ = stopped.wait_for(|stopped| *stopped) => break_off(),
     }
 }

@@ -45,7 +45,8 @@ impl Twilio {
     /// One REST call, answered in this process.
     ///
     /// The URI may carry the host of an API, a path prefix (`/flex-api`, `/conversations`, `/taskrouter`,
-    /// `/iam`) or neither. [`Lost`] is a connection that a fault broke before or after the call had its effect.
+    /// `/iam`) or neither. [`Lost`] is a connection that a fault broke before or after the call had its
+    /// effect.
     pub async fn call(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Lost> {
         let fault = self.fault_on(&request);
         match fault {

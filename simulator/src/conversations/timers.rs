@@ -56,7 +56,8 @@ pub(crate) fn plan(world: &mut World, sid: &str) {
     }
 }
 
-/// Does what the timers of the conversation ask for by now. Activity since the look was planned makes it void.
+/// Does what the timers of the conversation ask for by now. Activity since the look was planned makes it
+/// void.
 pub(crate) fn run(world: &mut World, sid: &str) {
     let Some(conversation) = world.conversations.get(sid) else { return };
     let idle_ms = world.now.saturating_sub(conversation.active_ms);
