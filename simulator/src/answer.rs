@@ -139,3 +139,34 @@ fn number(call: &Call) -> Result<usize, Refusal> {
     }
     call.query("Page").map_or(Ok(0), |page| page.parse().map_err(|_| wrong("Page")))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Sim, code, text};
+
+    #[test]
+    fn a_list_is_read_page_by_page() {
+        let sim = Sim::new();
+        let all: Vec<String> = (0..5).map(|_| sim.conversation()).collect();
+        let (mut next, mut read) = ("/v1/Conversations?PageSize=2&State=active".to_owned(), Vec::new());
+        let mut pages = 0;
+        while !next.is_empty() {
+            let (status, body) = sim.get(&next);
+            assert_eq!((status, &body["meta"]["page"]), (200, &pages.into()));
+            assert_eq!(body["meta"]["key"], "conversations");
+            read.extend(body["conversations"].as_array().expect("rows").iter().map(|row| text(&row["sid"])));
+            next = text(&body["meta"]["next_page_url"]).replace("https://conversations.twilio.com", "");
+            pages += 1;
+        }
+        assert_eq!((read, pages), (all, 3));
+    }
+
+    #[test]
+    fn a_page_may_not_be_larger_than_twilio_allows() {
+        let sim = Sim::new();
+        assert_eq!(sim.get("/v1/Conversations?PageSize=100").0, 200);
+        assert_eq!(code(&sim.get("/v1/Conversations?PageSize=101")), 20001);
+        assert_eq!(code(&sim.get("/v1/ParticipantConversations?Identity=a&PageSize=51")), 20001);
+        assert_eq!(code(&sim.get("/v1/Conversations?PageToken=x")), 20001);
+    }
+}

@@ -131,7 +131,8 @@ pub enum Misbehaviour {
     Malformed,
     /// The call has no effect and is never answered.
     Hang,
-    /// An Interaction is accepted with 200, and its channel fails to be set up with this code.
+    /// An Interaction is accepted with 200, and its channel fails to be set up with this code. It is about
+    /// Interactions only, whatever the matcher says.
     FailSetUp {
         /// Such as 45381.
         code: u32,

@@ -11,8 +11,8 @@
 //!
 //! How it is laid out: `twilio` is the handle, `people` what customers and agents do, `serve` the same over
 //! HTTP. A call is read by `call`, checked by `parameters` and answered through `answer`. `world` holds the
-//! state and lets time pass in it (`agenda`); `webhooks` waits for delivery, `faults` decides what goes wrong.
-//! There is a folder for each API and in it a file for each resource.
+//! state and lets time pass in it (`agenda`); `webhooks` keeps what is to be delivered, `faults` decides what
+//! goes wrong. There is a folder for each API and in it a file for each resource.
 
 mod agenda;
 mod answer;
@@ -29,6 +29,8 @@ mod settings;
 mod sids;
 mod signature;
 mod taskrouter;
+#[cfg(test)]
+mod testing;
 mod twilio;
 mod webhooks;
 mod world;

@@ -56,7 +56,7 @@ impl Twilio {
 
     /// A web chat begins: a conversation with a user, pre-engagement data in its attributes under
     /// `pre_engagement_data`, and what the address configuration `address` attaches. Gives its `CH…`.
-    #[must_use]
+    #[expect(clippy::must_use_candidate, reason = "the chat begins whether or not its sid is used")]
     pub fn create_chat_conversation(
         &self,
         address: &str,

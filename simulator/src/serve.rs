@@ -47,7 +47,10 @@ impl Twilio {
 async fn answer(State(served): State<Served>, request: Request) -> Response {
     let mut stopped = served.stopped.subscribe();
     tokio::select! {
-        answer = call(&served.twilio, request) => answer.map_or_else(|Lost| break_off(), |answer| answer.map(Body::from)),
+        answer = call(&served.twilio, request) => match answer {
+            Ok(answer) => answer.map(Body::from),
+            Err(Lost) => break_off(),
+        },
         _ = stopped.wait_for(|stopped| *stopped) => break_off(),
     }
 }
@@ -62,4 +65,73 @@ async fn call(twilio: &Twilio, request: Request) -> Result<http::Response<Bytes>
 fn break_off() -> Response {
     let failure = futures_util::stream::once(async { Err::<Bytes, _>(io::Error::other(Lost)) });
     Response::new(Body::from_stream(failure))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::oneshot;
+
+    use crate::testing::Sim;
+    use crate::{Fault, Matcher, Misbehaviour, Times};
+
+    /// What comes back for a call over TCP until the connection is closed.
+    async fn exchange(sim: &Sim, what: Option<Misbehaviour>) -> String {
+        if let Some(what) = what {
+            sim.twilio.misbehave(Fault { on: Matcher::Any, times: Times::Next(1), what });
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let served = tokio::spawn(sim.twilio.clone().serve(listener, async {
+            let _ = stopped.await;
+        }));
+        let request = sim.request("POST", "/conversations/v1/Conversations", &[]);
+        let user = request.headers()["authorization"].to_str().expect("text").to_owned();
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        let head = format!(
+            "POST /conversations/v1/Conversations HTTP/1.1\r\nHost: localhost\r\nAuthorization: {user}\r\n\
+             Content-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("read");
+        stop.send(()).expect("a server");
+        served.await.expect("no panic").expect("no error");
+        answer
+    }
+
+    #[tokio::test]
+    async fn calls_are_answered_over_http() {
+        let answer = exchange(&Sim::new(), None).await;
+        assert!(answer.starts_with("HTTP/1.1 201 Created"), "{answer}");
+        assert!(answer.contains("\"sid\":\"CH"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_lost_answer_closes_the_connection_without_a_byte() {
+        let sim = Sim::new();
+        assert_eq!(exchange(&sim, Some(Misbehaviour::LostAfter)).await, "");
+        assert_eq!(sim.twilio.conversations().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_hangs_does_not_keep_the_server_from_stopping() {
+        let sim = Sim::new();
+        sim.twilio.misbehave(Fault { on: Matcher::Any, times: Times::Forever, what: Misbehaviour::Hang });
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let served = tokio::spawn(sim.twilio.clone().serve(listener, async {
+            let _ = stopped.await;
+        }));
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        stream.write_all(b"GET /v1/Conversations HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("sent");
+        while sim.twilio.requests().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        stop.send(()).expect("a server");
+        served.await.expect("no panic").expect("no error");
+    }
 }

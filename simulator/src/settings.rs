@@ -48,6 +48,9 @@ pub struct Settings {
     pub conflict_names_conversation: bool,
     /// Whether errors have the shape of RFC 9457, as Twilio's newer APIs do.
     pub problem_json: bool,
+    /// Whether the `url` and `links` of an Interaction are malformed, as Twilio's page shows them
+    /// (`//https://…//v1/…`).
+    pub odd_interaction_urls: bool,
     /// Whether closing a conversation also closes its Interaction channel. No source confirms either way.
     pub closing_ends_channel: bool,
     /// Whether `TaskRouter` events carry a `Sid` (`EV…`); it is seen but not documented.
@@ -187,6 +190,7 @@ impl Default for Settings {
             list_hides_task_attributes: false,
             conflict_names_conversation: true,
             problem_json: false,
+            odd_interaction_urls: true,
             closing_ends_channel: true,
             task_events_carry_sid: true,
             task_removal_ms: 5 * 60 * 1000,

@@ -45,7 +45,8 @@ impl Twilio {
     /// One REST call, answered in this process.
     ///
     /// The URI may carry the host of an API, a path prefix (`/flex-api`, `/conversations`, `/taskrouter`,
-    /// `/iam`) or neither. [`Lost`] is a connection that a fault broke before or after the call had its effect.
+    /// `/iam`) or neither. [`Lost`] is a connection that a fault broke before or after the call had its
+    /// effect.
     pub async fn call(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Lost> {
         let fault = self.fault_on(&request);
         match fault {
@@ -164,7 +165,8 @@ impl Twilio {
         self.world().faults.clear();
     }
 
-    /// Changes the settings of the running account, for example to rotate a secret.
+    /// Changes the settings of the running account, for example to rotate a secret. The change must not call
+    /// this Twilio: it is locked meanwhile. How answers are delayed and the seed were read at the start.
     pub fn change_settings(&self, change: impl FnOnce(&mut Settings)) {
         change(&mut self.world().settings);
     }
@@ -271,5 +273,150 @@ fn reply(world: &mut World, request: &Request<Bytes>) -> Reply {
         Api::Flex => flex::route(world, &call, below),
         Api::TaskRouter => taskrouter::route(world, &call, below),
         Api::Iam => Err(call.not_found()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use futures_util::FutureExt as _;
+
+    use crate::testing::{CUSTOMER, OURS, Sim, code};
+    use crate::{Fault, Lost, Matcher, Misbehaviour, Times};
+
+    fn misbehaving(what: Misbehaviour) -> Sim {
+        let sim = Sim::new();
+        let on = Matcher::route("POST /v1/Conversations");
+        sim.twilio.misbehave(Fault { on, times: Times::Next(1), what });
+        sim
+    }
+
+    #[test]
+    fn a_caller_must_be_the_account_or_one_of_its_keys() {
+        let sim = Sim::with(|settings| settings.extra_auth.push(("SK1".to_owned(), "secret".to_owned())));
+        let with = |user: Option<&'static str>| {
+            let mut request = sim.request("GET", "/v1/Conversations", &[]);
+            request.headers_mut().remove("authorization");
+            if let Some(user) = user {
+                request.headers_mut().insert("authorization", http::HeaderValue::from_static(user));
+            }
+            sim.send(request).expect("an answer")
+        };
+        let refused = with(None);
+        assert_eq!((refused.0, code(&refused)), (401, 20003));
+        assert_eq!(with(Some("Basic U0sxOndyb25n")).0, 401);
+        assert_eq!(with(Some("Basic U0sxOnNlY3JldA==")).0, 200);
+    }
+
+    #[test]
+    fn an_unknown_resource_is_404_in_twilios_shape() {
+        let sim = Sim::new();
+        let (status, body) = sim.get("/v1/Nothing");
+        assert_eq!(status, 404);
+        assert_eq!(body["code"], 20404);
+        assert_eq!(body["status"], 404);
+        assert_eq!(body["more_info"], "https://www.twilio.com/docs/errors/20404");
+        assert_eq!(body["message"], "The requested resource /v1/Nothing was not found");
+        for path in ["/v2/Conversations", "/", "/flex-api/v1/Conversations", "/v1/Services/IS1/Conversations"]
+        {
+            assert_eq!(sim.get(path).0, 404, "{path}");
+        }
+    }
+
+    #[test]
+    fn errors_may_have_the_newer_shape() {
+        let sim = Sim::with(|settings| settings.problem_json = true);
+        let (status, body) = sim.get("/v1/Nothing");
+        assert_eq!((status, &body["code"], &body["title"]), (404, &20404.into(), &"Not Found".into()));
+        assert_eq!(body["detail"], "The requested resource /v1/Nothing was not found");
+    }
+
+    #[test]
+    fn a_body_that_is_no_form_is_refused() {
+        let sim = Sim::new();
+        let mut request = sim.request("POST", "/v1/Conversations", &[]);
+        *request.body_mut() = "{}".into();
+        request.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
+        assert_eq!(sim.send(request).expect("an answer").0, 415);
+        assert!(sim.twilio.conversations().is_empty());
+    }
+
+    #[test]
+    fn a_call_lost_before_has_no_effect_and_one_lost_after_has() {
+        for (what, made) in [(Misbehaviour::LostBefore, 0), (Misbehaviour::LostAfter, 1)] {
+            let sim = misbehaving(what);
+            assert_eq!(sim.send(sim.request("POST", "/v1/Conversations", &[])), Err(Lost));
+            assert_eq!(sim.twilio.conversations().len(), made);
+            assert_eq!(sim.twilio.requests()[0].status, None);
+        }
+    }
+
+    #[test]
+    fn an_error_answer_has_no_effect_and_may_say_when_to_come_back() {
+        let sim = misbehaving(Misbehaviour::Status { status: 429, code: 20429, retry_after: Some(7) });
+        let answer = sim.twilio.call(sim.request("POST", "/v1/Conversations", &[])).now_or_never();
+        let answer = answer.expect("at once").expect("an answer");
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["retry-after"]),
+            (429, &"7".parse().unwrap())
+        );
+        assert!(sim.twilio.conversations().is_empty());
+        assert_eq!(sim.post("/v1/Conversations", &[]).0, 201);
+        let seen: Vec<_> = sim.twilio.requests().into_iter().map(|request| request.status).collect();
+        assert_eq!(seen, [Some(429), Some(201)]);
+    }
+
+    #[test]
+    fn an_answer_may_be_a_page_of_html() {
+        let sim = misbehaving(Misbehaviour::Malformed);
+        assert_eq!(sim.post("/v1/Conversations", &[]), (200, serde_json::Value::Null));
+        assert_eq!(sim.twilio.conversations().len(), 1);
+    }
+
+    #[test]
+    fn a_slow_answer_waits_as_it_was_told_to_and_a_hanging_one_never_comes() {
+        let waited = Arc::new(AtomicU64::new(0));
+        let sim = Sim::with(|settings| {
+            let waited = Arc::clone(&waited);
+            settings.sleep = Arc::new(move |ms| {
+                waited.store(ms, Ordering::SeqCst);
+                Box::pin(async {})
+            });
+        });
+        for what in [Misbehaviour::SlowMs(1500), Misbehaviour::Hang] {
+            sim.twilio.misbehave(Fault { on: Matcher::Any, times: Times::Next(1), what });
+        }
+        assert_eq!(sim.post("/v1/Conversations", &[]).0, 201);
+        assert_eq!(waited.load(Ordering::SeqCst), 1500);
+        assert!(sim.twilio.call(sim.request("POST", "/v1/Conversations", &[])).now_or_never().is_none());
+        assert_eq!(sim.twilio.conversations().len(), 1);
+        sim.twilio.behave();
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_story() {
+        let story = |seed| {
+            let sim = Sim::with(|settings| settings.seed = seed);
+            let engaged = sim.engaged();
+            sim.twilio.agent_accepts(&engaged.task, &sim.worker(0)).expect("accepted");
+            format!("{:?} {:?}", sim.twilio.interactions(), sim.twilio.webhooks_sent())
+        };
+        assert_eq!(story(1), story(1));
+        assert_ne!(story(1), story(2));
+    }
+
+    #[test]
+    fn what_is_due_next_can_be_asked() {
+        let sim = Sim::new();
+        assert_eq!(sim.twilio.next_due_ms(), None);
+        let written = sim.twilio.customer_writes(CUSTOMER, OURS, "hello");
+        assert_eq!(sim.twilio.next_due_ms(), Some(crate::testing::START_MS));
+        sim.events();
+        assert_eq!(sim.twilio.next_due_ms(), None);
+        sim.interact(&written.conversation_sid);
+        sim.events();
+        assert_eq!(sim.twilio.next_due_ms(), Some(crate::testing::START_MS + 200));
     }
 }

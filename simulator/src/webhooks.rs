@@ -125,3 +125,68 @@ pub(crate) fn queue(
         world.outbox.waiting.push(Waiting { webhook: webhook.clone(), reordered });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{CUSTOMER, HOOK, OURS, Sim};
+    use crate::{Integration, Times, WebhookFault, WebhookMisbehaviour, sign};
+
+    fn with_fault(what: WebhookMisbehaviour) -> Sim {
+        let sim = Sim::new();
+        let event = Some("onMessageAdded".to_owned());
+        sim.twilio.misbehave_with_webhooks(WebhookFault { event, times: Times::Next(1), what });
+        sim.twilio.customer_writes(CUSTOMER, OURS, "first");
+        sim.twilio.customer_writes(CUSTOMER, OURS, "second");
+        sim
+    }
+
+    fn bodies(sim: &Sim) -> Vec<String> {
+        sim.webhooks().iter().map(|webhook| webhook.param("Body").unwrap_or_default().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_webhook_is_a_signed_form() {
+        let sim = Sim::new();
+        sim.twilio.customer_writes(CUSTOMER, OURS, "hello & good-bye");
+        let webhook = sim.webhooks().remove(0);
+        let request = sim.twilio.webhook_request(&webhook);
+        assert_eq!((request.method().as_str(), request.uri().to_string().as_str()), ("POST", HOOK));
+        assert_eq!(request.headers()["user-agent"], "TwilioProxy/1.1");
+        let params: Vec<(String, String)> = form_urlencoded::parse(request.body()).into_owned().collect();
+        assert!(params.contains(&("Body".to_owned(), "hello & good-bye".to_owned())));
+        let signature = sign(&sim.twilio.settings().auth_token, HOOK, &params);
+        assert_eq!(request.headers()["x-twilio-signature"], signature.as_str());
+    }
+
+    #[test]
+    fn a_webhook_by_get_carries_everything_in_its_signed_url() {
+        let sim = Sim::with(|settings| {
+            settings.addresses[0].integration = Integration::Webhook {
+                url: "https://example.com/hook?a=1#rc=2".to_owned(),
+                method: "GET".to_owned(),
+                filters: vec!["onMessageAdded".to_owned()],
+            };
+        });
+        sim.twilio.customer_writes(CUSTOMER, OURS, "hello");
+        let request = sim.twilio.webhook_request(&sim.webhooks()[0]);
+        let url = request.uri().to_string();
+        assert!(url.starts_with("https://example.com/hook?a=1&EventType=onMessageAdded&"), "{url}");
+        assert!(request.body().is_empty());
+        let signature = sign(&sim.twilio.settings().auth_token, &url, &[]);
+        assert_eq!(request.headers()["x-twilio-signature"], signature.as_str());
+    }
+
+    #[test]
+    fn a_webhook_may_be_lost_doubled_late_or_out_of_order() {
+        assert_eq!(bodies(&with_fault(WebhookMisbehaviour::Lost)), ["second"]);
+        assert_eq!(bodies(&with_fault(WebhookMisbehaviour::Doubled)), ["first", "first", "second"]);
+        assert_eq!(bodies(&with_fault(WebhookMisbehaviour::Reordered)), ["second", "first"]);
+        let late = with_fault(WebhookMisbehaviour::DelayedMs(3000));
+        assert_eq!(bodies(&late), ["second"]);
+        late.clock.advance(2999);
+        assert!(bodies(&late).is_empty());
+        late.clock.advance(1);
+        assert_eq!(bodies(&late), ["first"]);
+        assert_eq!(late.twilio.webhooks_sent().len(), 2);
+    }
+}

@@ -166,3 +166,134 @@ fn binding_fields(binding: &Binding) -> Vec<(&'static str, String)> {
     );
     fields
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{CUSTOMER, HOOK, OURS, Sim, text};
+    use crate::{Integration, ServiceWebhook};
+
+    #[test]
+    fn a_first_message_makes_a_conversation_with_the_webhook_of_its_address() {
+        let sim = Sim::new();
+        let written = sim.twilio.customer_writes(CUSTOMER, OURS, "hello");
+        let conversation = sim.twilio.conversation(&written.conversation_sid).expect("made");
+        assert!(conversation.bound(CUSTOMER, OURS).is_some());
+        let webhooks = sim.webhooks();
+        assert_eq!(webhooks.len(), 1);
+        let settings = sim.twilio.settings();
+        let expected = [
+            ("EventType", "onMessageAdded"),
+            ("AccountSid", &settings.account_sid),
+            ("InstanceSid", &settings.chat_service_sid),
+            ("MessagingServiceSid", &settings.messaging_service_sid),
+            ("ConversationSid", &written.conversation_sid),
+            ("ChannelSid", &written.conversation_sid),
+            ("To", &written.conversation_sid),
+            ("MessageSid", &written.message_sid),
+            ("WebhookSid", &conversation.webhooks[0].sid),
+            ("ParticipantSid", &conversation.participants[0].sid),
+            ("Index", "0"),
+            ("Author", CUSTOMER),
+            ("From", CUSTOMER),
+            ("Body", "hello"),
+            ("Source", "SMS"),
+            ("RetryCount", "0"),
+            ("Attributes", "{}"),
+            ("ChannelAttributes", "{}"),
+            ("DateCreated", "2026-01-02T03:04:05.000Z"),
+        ];
+        for (name, value) in expected {
+            assert_eq!(webhooks[0].param(name), Some(value), "{name}");
+        }
+        assert_eq!((webhooks[0].url.as_str(), webhooks[0].params.len()), (HOOK, expected.len()));
+    }
+
+    #[test]
+    fn the_next_message_goes_to_the_same_conversation_until_it_is_closed() {
+        let sim = Sim::new();
+        let write = || sim.twilio.customer_writes(CUSTOMER, OURS, "hello");
+        let (first, second) = (write(), write());
+        assert_eq!((&first.conversation_sid, second.index), (&second.conversation_sid, 1));
+        sim.twilio.close_conversation(&first.conversation_sid, crate::Reason::Timer).expect("open");
+        assert_ne!(write().conversation_sid, first.conversation_sid);
+    }
+
+    #[test]
+    fn a_chat_carries_its_pre_engagement_data_in_the_conversations_attributes() {
+        let sim = Sim::new();
+        let data = serde_json::json!({ "friendlyName": "Ada" });
+        let sid = sim.twilio.create_chat_conversation("Website", "guest-1", &data);
+        sim.twilio.customer_writes_in(&sid, "guest-1", "hello").expect("open");
+        let webhook = sim.webhooks().remove(0);
+        assert_eq!(webhook.param("Source"), Some("SDK"));
+        assert_eq!(webhook.param("ClientIdentity"), Some("guest-1"));
+        let attributes = webhook.param("ChannelAttributes");
+        assert_eq!(attributes, Some(r#"{"pre_engagement_data":{"friendlyName":"Ada"}}"#));
+    }
+
+    #[test]
+    fn rest_fires_webhooks_only_when_asked_to() {
+        let sim = Sim::new();
+        let sid = sim.twilio.customer_writes(CUSTOMER, OURS, "hello").conversation_sid;
+        sim.events();
+        let path = format!("/v1/Conversations/{sid}/Messages");
+        sim.post(&path, &[("Body", "quiet")]);
+        assert!(sim.events().is_empty());
+        sim.post_loudly(&path, &[("Body", "loud")]);
+        let webhook = sim.webhooks().remove(0);
+        assert_eq!((webhook.param("Source"), webhook.param("Author")), (Some("API"), Some("system")));
+        assert_eq!(webhook.param("ClientIdentity"), None);
+    }
+
+    #[test]
+    fn filters_decide_which_events_are_sent() {
+        let sim = Sim::with(|settings| {
+            settings.addresses[0].integration = Integration::Webhook {
+                url: HOOK.to_owned(),
+                method: "POST".to_owned(),
+                filters: vec!["onParticipantAdded".to_owned(), "onConversationStateUpdated".to_owned()],
+            };
+            let filters = vec!["onConversationAdded".to_owned(), "onMessageAdded".to_owned()];
+            settings.service_webhook = Some(ServiceWebhook { url: format!("{HOOK}/all"), filters });
+        });
+        let sid = sim.twilio.customer_writes(CUSTOMER, OURS, "hello").conversation_sid;
+        let webhooks = sim.webhooks();
+        let sent: Vec<_> = webhooks
+            .iter()
+            .map(|webhook| (webhook.event_type.as_str(), webhook.url.len() > HOOK.len()))
+            .collect();
+        assert_eq!(
+            sent,
+            [("onConversationAdded", true), ("onParticipantAdded", false), ("onMessageAdded", true)]
+        );
+        assert_eq!(webhooks[0].param("MessagingBinding.Address"), Some(CUSTOMER));
+        assert_eq!(webhooks[1].param("MessagingBinding.Type"), Some("SMS"));
+        assert_eq!(webhooks[1].param("MessagingBinding.ProxyAddress"), Some(OURS));
+        sim.twilio.close_conversation(&sid, crate::Reason::Timer).expect("open");
+        let closed = sim.webhooks().remove(0);
+        let field = |name| closed.param(name).unwrap_or_default().to_owned();
+        assert_eq!([field("StateFrom"), field("StateTo"), field("Reason")], ["active", "closed", "TIMER"]);
+    }
+
+    #[test]
+    fn an_address_without_a_configuration_makes_an_orphan() {
+        let sim = Sim::new();
+        let sid = sim.twilio.customer_writes(CUSTOMER, "+15557779999", "hello").conversation_sid;
+        assert!(sim.twilio.conversation(&sid).expect("made").webhooks.is_empty());
+        assert!(sim.events().is_empty());
+    }
+
+    #[test]
+    fn a_trigger_sends_messages_with_one_of_its_words() {
+        let sim = Sim::new();
+        let sid = sim.conversation();
+        let hook = [("Target", "trigger"), ("Configuration.Url", HOOK), ("Configuration.Triggers", "help")];
+        assert_eq!(sim.post(&format!("/v1/Conversations/{sid}/Webhooks"), &hook).0, 201);
+        for body in ["I need help", "nothing"] {
+            let (_, message) =
+                sim.post_loudly(&format!("/v1/Conversations/{sid}/Messages"), &[("Body", body)]);
+            assert!(text(&message["sid"]).starts_with("IM"));
+        }
+        assert_eq!(sim.events().len(), 1);
+    }
+}

@@ -200,3 +200,39 @@ pub(super) fn fetch(world: &World, call: &Call, key: &str, sid: &str) -> Reply {
         conversation.messages.iter().find(|message| message.sid == sid).ok_or_else(|| call.not_found())?;
     Ok(Answer::ok(message.json(&world.settings.account_sid, &conversation.sid, &call.url())))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{CUSTOMER, OURS, Sim, code, text};
+
+    #[test]
+    fn messages_are_numbered_from_0() {
+        let sim = Sim::new();
+        let first = sim.twilio.customer_writes(CUSTOMER, OURS, "one");
+        assert_eq!(first.index, 0);
+        let path = format!("/v1/Conversations/{}/Messages", first.conversation_sid);
+        let (status, second) = sim.post(&path, &[("Body", "two")]);
+        assert_eq!((status, &second["index"], &second["author"]), (201, &1.into(), &"system".into()));
+        let (_, list) = sim.get(&format!("{path}?Order=desc&PageSize=1"));
+        assert_eq!(list["messages"][0]["body"], "two");
+        let participant = sim.twilio.participants(&first.conversation_sid)[0].sid.clone();
+        assert_eq!(
+            text(&sim.get(&format!("{path}/{}", first.message_sid)).1["participant_sid"]),
+            participant
+        );
+    }
+
+    #[test]
+    fn a_message_has_a_body_or_a_template_or_media() {
+        let sim = Sim::new();
+        let path = format!("/v1/Conversations/{}/Messages", sim.conversation());
+        let template = format!("HX{:032x}", 1);
+        assert_eq!(code(&sim.post(&path, &[])), 20001);
+        assert_eq!(code(&sim.post(&path, &[("Body", &"x".repeat(1601))])), 20001);
+        assert_eq!(code(&sim.post(&path, &[("ContentSid", "HX1")])), 20001);
+        assert_eq!(
+            sim.post(&path, &[("ContentSid", &template), ("ContentVariables", "{\"1\":\"a\"}")]).0,
+            201
+        );
+    }
+}

@@ -66,3 +66,42 @@ fn row(world: &World, conversation: &Conversation, participant: &Participant) ->
         },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{CUSTOMER, OURS, Sim, code, text};
+
+    #[test]
+    fn every_conversation_of_an_address_is_listed_closed_ones_too() {
+        let sim = Sim::new();
+        let closed = sim.twilio.customer_writes(CUSTOMER, OURS, "one").conversation_sid;
+        sim.twilio.close_conversation(&closed, crate::Reason::Api).expect("open");
+        let open = sim.twilio.customer_writes(CUSTOMER, OURS, "two").conversation_sid;
+        sim.twilio.customer_writes("+15551230002", OURS, "other");
+        let (status, body) = sim.get("/v1/ParticipantConversations?Address=%2B15551230001");
+        assert_eq!((status, &body["meta"]["page_size"]), (200, &50.into()));
+        let rows = body["conversations"].as_array().expect("rows");
+        let mut found: Vec<(String, String)> = rows
+            .iter()
+            .map(|row| (text(&row["conversation_sid"]), text(&row["conversation_state"])))
+            .collect();
+        assert!(found.is_sorted());
+        found.sort_by_key(|(_, state)| state.clone());
+        assert_eq!(found, [(open, "active".to_owned()), (closed, "closed".to_owned())]);
+        assert_eq!(rows[0]["participant_messaging_binding"]["proxy_address"], OURS);
+    }
+
+    #[test]
+    fn one_of_address_and_identity_is_asked_for() {
+        let sim = Sim::new();
+        sim.twilio.create_chat_conversation("Website", "guest-1", &serde_json::json!({}));
+        let (_, body) = sim.get("/v1/ParticipantConversations?Identity=guest-1");
+        assert_eq!(body["conversations"][0]["participant_messaging_binding"], serde_json::Value::Null);
+        assert_eq!(code(&sim.get("/v1/ParticipantConversations")), 20001);
+        assert_eq!(code(&sim.get("/v1/ParticipantConversations?Identity=a&Address=b")), 20001);
+        // An unencoded plus is a space: the address is another one.
+        sim.twilio.customer_writes(CUSTOMER, OURS, "hello");
+        let (_, body) = sim.get("/v1/ParticipantConversations?Address=+15551230001");
+        assert_eq!(body["conversations"], serde_json::json!([]));
+    }
+}

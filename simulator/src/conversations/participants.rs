@@ -268,3 +268,71 @@ pub(super) fn delete(world: &mut World, call: &Call, key: &str, name: &str) -> R
     }
     Ok(Answer::deleted())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{CUSTOMER, OURS, Sim, code, text};
+
+    #[test]
+    fn a_pair_of_addresses_may_be_in_one_open_conversation_only() {
+        let sim = Sim::new();
+        let (first, second) = (sim.conversation(), sim.conversation());
+        assert_eq!(sim.bind(&first, CUSTOMER, OURS), 0);
+        for state in ["active", "inactive"] {
+            sim.post(&format!("/v1/Conversations/{first}"), &[("State", state)]);
+            let form = [("MessagingBinding.Address", CUSTOMER), ("MessagingBinding.ProxyAddress", OURS)];
+            let refused = sim.post(&format!("/v1/Conversations/{second}/Participants"), &form);
+            assert_eq!((refused.0, code(&refused)), (409, 50416), "{state}");
+            assert_eq!(
+                text(&refused.1["message"]),
+                format!(
+                    "A binding for this participant and proxy address already exists in Conversation {first}"
+                )
+            );
+        }
+        assert_eq!(sim.bind(&second, CUSTOMER, "+15557770009"), 0);
+        sim.post(&format!("/v1/Conversations/{first}"), &[("State", "closed")]);
+        assert_eq!(sim.bind(&second, CUSTOMER, OURS), 0);
+        assert_eq!(sim.bind(&second, CUSTOMER, OURS), 50437);
+    }
+
+    #[test]
+    fn a_conflict_need_not_name_the_conversation() {
+        let sim = Sim::with(|settings| settings.conflict_names_conversation = false);
+        let first = sim.twilio.customer_writes(CUSTOMER, OURS, "hello").conversation_sid;
+        let form = [("MessagingBinding.Address", CUSTOMER), ("MessagingBinding.ProxyAddress", OURS)];
+        let refused = sim.post(&format!("/v1/Conversations/{}/Participants", sim.conversation()), &form);
+        assert_eq!(code(&refused), 50416);
+        assert!(!text(&refused.1["message"]).contains(&first));
+    }
+
+    #[test]
+    fn addresses_are_checked() {
+        let sim = Sim::new();
+        let sid = sim.conversation();
+        for (address, proxy_address, code) in [
+            ("5551230001", OURS, 50407),
+            ("+0551230001", OURS, 50407),
+            ("whatsapp:15551230001", OURS, 50407),
+            (CUSTOMER, "whatsapp:+15557770000", 50408),
+            (CUSTOMER, "ours", 50408),
+            (OURS, OURS, 50409),
+        ] {
+            assert_eq!(sim.bind(&sid, address, proxy_address), code, "{address} {proxy_address}");
+        }
+        assert_eq!(sim.bind(&sid, "whatsapp:+15551230001", "whatsapp:+15557770000"), 0);
+    }
+
+    #[test]
+    fn a_chat_identity_is_in_a_conversation_once() {
+        let sim = Sim::new();
+        let path = format!("/v1/Conversations/{}/Participants", sim.conversation());
+        assert_eq!(sim.post(&path, &[("Identity", "guest-1")]).0, 201);
+        let refused = sim.post(&path, &[("Identity", "guest-1")]);
+        assert_eq!((refused.0, code(&refused)), (409, 50433));
+        assert_eq!(sim.get(&format!("{path}/guest-1")).1["messaging_binding"], serde_json::Value::Null);
+        assert_eq!(sim.delete(&format!("{path}/guest-1")), 204);
+        assert_eq!(sim.get(&path).1["participants"], serde_json::json!([]));
+        assert_eq!(code(&sim.post(&path, &[])), 20001);
+    }
+}

@@ -245,3 +245,112 @@ pub(crate) fn close(world: &mut World, sid: &str, reason: Reason, fires: bool) -
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{CUSTOMER, HOOK, OURS, Sim, code, text};
+
+    #[test]
+    fn a_conversation_is_made_and_read_as_it_was_given() {
+        let sim = Sim::new();
+        let form = [("FriendlyName", "Order 7"), ("Attributes", r#"{"a": 1}"#), ("UniqueName", "order-7")];
+        let (status, made) = sim.post("/v1/Conversations", &form);
+        assert_eq!(status, 201);
+        assert_eq!(made["attributes"], r#"{"a": 1}"#);
+        assert_eq!((&made["state"], &made["timers"]), (&"active".into(), &serde_json::json!({})));
+        assert_eq!(made["date_created"], "2026-01-02T03:04:05Z");
+        let service = sim.twilio.settings().chat_service_sid;
+        let paths = [
+            "/v1/Conversations/order-7".to_owned(),
+            format!("/v1/Conversations/{}", text(&made["sid"])),
+            format!("/conversations/v1/Services/{service}/Conversations/order-7"),
+        ];
+        for path in paths {
+            assert_eq!(sim.get(&path).1["sid"], made["sid"], "{path}");
+        }
+        assert_eq!(code(&sim.post("/v1/Conversations", &form)), 50353);
+    }
+
+    #[test]
+    fn a_misspelt_parameter_is_named() {
+        let sim = Sim::new();
+        let refused = sim.post("/v1/Conversations", &[("Friendlyname", "x")]);
+        assert_eq!((refused.0, code(&refused)), (400, 20001));
+        assert_eq!(refused.1["message"], "Unknown parameter Friendlyname");
+        for (name, value) in [
+            ("Attributes", "{"),
+            ("State", "open"),
+            ("MessagingServiceSid", "MG1"),
+            ("Timers.Closed", "24H"),
+            ("Timers.Closed", "PT9M"),
+            ("Timers.Inactive", "PT59S"),
+        ] {
+            let refused = sim.post("/v1/Conversations", &[("State", "active"), (name, value)]);
+            assert!(refused.0 == 400 && text(&refused.1["message"]).contains(name), "{name}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn timers_need_a_state() {
+        let sim = Sim::new();
+        let timer = ("Timers.Closed", "PT24H");
+        assert_eq!(code(&sim.post("/v1/Conversations", &[timer])), 50382);
+        let (status, made) = sim.post("/v1/Conversations", &[timer, ("State", "active")]);
+        assert_eq!((status, &made["timers"]["date_closed"]), (201, &"2026-01-03T03:04:05Z".into()));
+    }
+
+    #[test]
+    fn attributes_are_overwritten_whole() {
+        let sim = Sim::new();
+        let sid = text(&sim.post("/v1/Conversations", &[("Attributes", r#"{"a":1}"#)]).1["sid"]);
+        let path = format!("/v1/Conversations/{sid}");
+        assert_eq!(sim.post(&path, &[("Attributes", r#"{"b":2}"#)]).0, 200);
+        assert_eq!(sim.get(&path).1["attributes"], r#"{"b":2}"#);
+    }
+
+    #[test]
+    fn closed_is_final() {
+        let sim = Sim::new();
+        let sid = sim.conversation();
+        let path = format!("/v1/Conversations/{sid}");
+        assert_eq!(sim.post(&path, &[("State", "closed")]).1["state"], "closed");
+        assert_eq!(code(&sim.post(&path, &[("State", "active")])), 50377);
+        assert_eq!(code(&sim.post(&path, &[("Attributes", "{}")])), 50377);
+        assert_eq!(code(&sim.post(&format!("{path}/Messages"), &[("Body", "x")])), 50377);
+        assert_eq!(sim.bind(&sid, CUSTOMER, OURS), 50377);
+        let hook =
+            [("Target", "webhook"), ("Configuration.Url", HOOK), ("Configuration.Filters", "onMessageAdded")];
+        assert_eq!(code(&sim.post(&format!("{path}/Webhooks"), &hook)), 50377);
+        assert_eq!(sim.get(&path).0, 200);
+    }
+
+    #[test]
+    fn a_list_is_filtered_by_state_and_date_and_then_newest_first() {
+        let sim = Sim::new();
+        let first = sim.conversation();
+        sim.clock.advance(3_600_000);
+        let second = sim.conversation();
+        let third = sim.conversation();
+        sim.post(&format!("/v1/Conversations/{third}"), &[("State", "closed")]);
+        let list = |query: &str| -> Vec<String> {
+            let (status, body) = sim.get(&format!("/v1/Conversations?{query}"));
+            assert_eq!(status, 200);
+            body["conversations"].as_array().expect("rows").iter().map(|row| text(&row["sid"])).collect()
+        };
+        assert_eq!(list("State=active"), [first.clone(), second.clone()]);
+        assert_eq!(list("StartDate=2026-01-02"), [third.clone(), second.clone(), first.clone()]);
+        assert_eq!(list("State=active&StartDate=2026-01-02T04:00:00Z"), [second]);
+        assert_eq!(list("EndDate=2026-01-02T04:00:00Z"), [first]);
+        assert_eq!(code(&sim.get("/v1/Conversations?State=open")), 20001);
+    }
+
+    #[test]
+    fn a_deleted_conversation_is_gone_and_lets_its_pair_go() {
+        let sim = Sim::new();
+        let first = sim.conversation();
+        assert_eq!(sim.bind(&first, CUSTOMER, OURS), 0);
+        assert_eq!(sim.delete(&format!("/v1/Conversations/{first}")), 204);
+        assert_eq!(sim.delete(&format!("/v1/Conversations/{first}")), 404);
+        assert_eq!(sim.bind(&sim.conversation(), CUSTOMER, OURS), 0);
+    }
+}

@@ -85,6 +85,9 @@ impl Target {
     }
 
     fn read(parameters: &Parameters<'_>) -> Result<Self, Refusal> {
+        if parameters.text("Configuration.ReplayAfter").is_some() {
+            return Err(Refusal::invalid("Configuration.ReplayAfter is not simulated"));
+        }
         let refuse = |code: u32, message: &str| Refusal::new(400, code, message);
         let flow_sid = parameters.sid("Configuration.FlowSid", "FW")?;
         let url = || -> Result<String, Refusal> {
@@ -210,4 +213,48 @@ pub(super) fn delete(world: &mut World, call: &Call, key: &str, sid: &str) -> Re
     let before = conversation.webhooks.len();
     conversation.webhooks.retain(|webhook| webhook.sid != sid);
     if conversation.webhooks.len() == before { Err(call.not_found()) } else { Ok(Answer::deleted()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{HOOK, Sim, code, text};
+
+    #[test]
+    fn a_conversation_has_five_webhooks_at_most() {
+        let sim = Sim::new();
+        let path = format!("/v1/Conversations/{}/Webhooks", sim.conversation());
+        let hook = [
+            ("Target", "webhook"),
+            ("Configuration.Url", HOOK),
+            ("Configuration.Filters", "onMessageAdded"),
+            ("Configuration.Filters", "onParticipantAdded"),
+        ];
+        let made: Vec<_> = (0..5).map(|_| sim.post(&path, &hook)).collect();
+        assert!(made.iter().all(|(status, _)| *status == 201));
+        assert_eq!(code(&sim.post(&path, &hook)), 50361);
+        let first = format!("{path}/{}", text(&made[0].1["sid"]));
+        let filters = serde_json::json!(["onMessageAdded", "onParticipantAdded"]);
+        assert_eq!(sim.get(&first).1["configuration"]["filters"], filters);
+        assert_eq!(sim.get(&path).1["webhooks"].as_array().map(Vec::len), Some(5));
+        assert_eq!([sim.delete(&first), sim.delete(&first)], [204, 404]);
+    }
+
+    #[test]
+    fn a_webhook_needs_a_url_and_events_that_exist() {
+        let sim = Sim::new();
+        let path = format!("/v1/Conversations/{}/Webhooks", sim.conversation());
+        let refused = |more: &[(&str, &str)]| {
+            let form: Vec<_> = std::iter::once(&("Target", "webhook")).chain(more).copied().collect();
+            code(&sim.post(&path, &form))
+        };
+        let (url, filter) = (("Configuration.Url", HOOK), ("Configuration.Filters", "onMessageAdded"));
+        assert_eq!(refused(&[url]), 50365);
+        assert_eq!(refused(&[url, ("Configuration.Filters", "onConversationAdded")]), 50370);
+        assert_eq!(refused(&[filter]), 20001);
+        let long = format!("https://example.com/{}", "x".repeat(500));
+        assert_eq!(refused(&[filter, ("Configuration.Url", &long)]), 50372);
+        assert_eq!(code(&sim.post(&path, &[("Target", "studio")])), 20001);
+        let flow = format!("FW{:032x}", 1);
+        assert_eq!(sim.post(&path, &[("Target", "studio"), ("Configuration.FlowSid", &flow)]).0, 201);
+    }
 }

@@ -56,7 +56,8 @@ pub(crate) fn plan(world: &mut World, sid: &str) {
     }
 }
 
-/// Does what the timers of the conversation ask for by now. Activity since the look was planned makes it void.
+/// Does what the timers of the conversation ask for by now. Activity since the look was planned makes it
+/// void.
 pub(crate) fn run(world: &mut World, sid: &str) {
     let Some(conversation) = world.conversations.get(sid) else { return };
     let idle_ms = world.now.saturating_sub(conversation.active_ms);
@@ -73,4 +74,80 @@ pub(crate) fn run(world: &mut World, sid: &str) {
 
 fn is_live(state: ConversationState) -> bool {
     matches!(state, ConversationState::Active | ConversationState::Inactive)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{CUSTOMER, OURS, Sim, text};
+
+    fn timed(sim: &Sim) -> String {
+        let form = [("State", "active"), ("Timers.Inactive", "PT10M"), ("Timers.Closed", "PT1H")];
+        let sid = text(&sim.post("/v1/Conversations", &form).1["sid"]);
+        assert_eq!(sim.bind(&sid, CUSTOMER, OURS), 0);
+        let hook = [
+            ("Target", "webhook"),
+            ("Configuration.Url", "https://example.com/hook"),
+            ("Configuration.Method", "post"),
+            ("Configuration.Filters", "onConversationStateUpdated"),
+        ];
+        assert_eq!(sim.post(&format!("/v1/Conversations/{sid}/Webhooks"), &hook).0, 201);
+        sid
+    }
+
+    /// From, to and reason of the state events that are due.
+    fn changes(sim: &Sim) -> Vec<String> {
+        let change = |webhook: crate::Webhook| {
+            let field = |name| webhook.param(name).unwrap_or_default().to_owned();
+            format!("{} {} {}", field("StateFrom"), field("StateTo"), field("Reason"))
+        };
+        sim.webhooks().into_iter().map(change).collect()
+    }
+
+    #[test]
+    fn timers_make_a_conversation_inactive_and_then_closed() {
+        let sim = Sim::new();
+        let sid = timed(&sim);
+        sim.clock.advance(599_999);
+        assert_eq!(sim.state(&sid), "active");
+        sim.clock.advance(1);
+        assert_eq!(sim.state(&sid), "inactive");
+        sim.clock.advance(3_000_000);
+        assert_eq!(sim.state(&sid), "closed");
+        assert_eq!(changes(&sim), ["active inactive TIMER", "inactive closed TIMER"]);
+    }
+
+    #[test]
+    fn each_effect_happens_at_its_own_time_however_late_it_is_looked_at() {
+        let sim = Sim::new();
+        timed(&sim);
+        sim.clock.advance(10_000_000);
+        let at: Vec<u64> =
+            sim.webhooks().iter().map(|webhook| webhook.happened_ms - crate::testing::START_MS).collect();
+        assert_eq!(at, [600_000, 3_600_000]);
+    }
+
+    #[test]
+    fn a_message_begins_the_timers_again_and_wakes_the_conversation_up() {
+        let sim = Sim::new();
+        let sid = timed(&sim);
+        sim.clock.advance(500_000);
+        sim.twilio.customer_writes(CUSTOMER, OURS, "still here");
+        sim.clock.advance(500_000);
+        assert_eq!(sim.state(&sid), "active");
+        sim.clock.advance(100_000);
+        assert_eq!(sim.state(&sid), "inactive");
+        assert_eq!(sim.twilio.customer_writes(CUSTOMER, OURS, "back").conversation_sid, sid);
+        assert_eq!(sim.state(&sid), "active");
+        assert_eq!(changes(&sim), ["active inactive TIMER", "inactive active EVENT"]);
+    }
+
+    #[test]
+    fn the_account_may_set_timers_for_all() {
+        let sim = Sim::with(|settings| settings.default_closed_timer = Some("PT30M".to_owned()));
+        let by_default = sim.conversation();
+        let off =
+            text(&sim.post("/v1/Conversations", &[("State", "active"), ("Timers.Closed", "PT0S")]).1["sid"]);
+        sim.clock.advance(1_800_000);
+        assert_eq!((sim.state(&by_default), sim.state(&off)), ("closed", "active"));
+    }
 }

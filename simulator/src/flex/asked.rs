@@ -278,3 +278,87 @@ pub(crate) fn closes_routing(text: Option<&str>) -> Result<bool, Refusal> {
         _ => Err(invalid("Routing.status is not closed")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::{CUSTOMER, OURS, Sim, code, text};
+
+    /// The message of the refusal of an Interaction.
+    fn refusal(sim: &Sim, channel: &serde_json::Value, routing: &str) -> String {
+        let answered =
+            sim.post("/v1/Interactions", &[("Channel", &channel.to_string()), ("Routing", routing)]);
+        assert_eq!((answered.0, code(&answered)), (400, 45367), "{answered:?}");
+        assert!(sim.twilio.interactions().is_empty() && sim.twilio.tasks().is_empty());
+        text(&answered.1["message"])
+    }
+
+    #[test]
+    fn a_wrong_field_of_the_channel_is_named() {
+        let sim = Sim::new();
+        let sid = sim.conversation();
+        let routing = sim.routing(&json!({}));
+        let media = json!({ "media_channel_sid": sid });
+        let cases = [
+            (json!({ "initiated_by": "customer", "properties": media }), "Channel.type is missing"),
+            (json!({ "type": "fax", "initiated_by": "customer" }), "Channel.type is not one of"),
+            (json!({ "type": "sms", "properties": media }), "Channel.initiated_by is missing"),
+            (json!({ "type": "sms", "initiatedBy": "customer" }), "Channel.initiatedBy is unknown"),
+            (json!({ "type": "sms", "initiated_by": "system" }), "Channel.initiated_by is not one of"),
+            (json!({ "type": "sms", "initiated_by": "customer" }), "media_channel_sid is missing"),
+            (
+                json!({ "type": "sms", "initiated_by": "customer", "properties": { "sid": sid } }),
+                "Channel.properties.sid is unknown",
+            ),
+            (
+                json!({ "type": "sms", "initiated_by": "customer", "properties": { "media_channel_sid": "UO1" } }),
+                "media_channel_sid is not a conversation's sid",
+            ),
+            (json!({ "type": "sms", "initiated_by": "api" }), "Channel.participants is missing"),
+            (
+                json!({ "type": "sms", "initiated_by": "api", "participants": [{ "address": CUSTOMER }] }),
+                "Channel.participants[].proxy_address is missing",
+            ),
+        ];
+        for (channel, expected) in cases {
+            let message = refusal(&sim, &channel, &routing);
+            assert!(message.contains(expected), "{channel}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_field_of_the_routing_is_named() {
+        let sim = Sim::new();
+        let channel = json!({
+            "type": "sms", "initiated_by": "customer", "properties": { "media_channel_sid": sim.conversation() },
+        });
+        let cases = [
+            (json!({ "workspace_sid": format!("WS{:032x}", 9) }), "workspace_sid WS"),
+            (json!({ "workflow_sid": format!("WW{:032x}", 9) }), "workflow_sid WW"),
+            (json!({ "task_channel_unique_name": "telex" }), "task_channel_unique_name telex does not exist"),
+            (json!({ "worker_sid": "WK1" }), "worker_sid WK1 does not exist"),
+            (json!({ "attributes": "{}" }), "attributes is not a JSON object"),
+            (json!({ "priority": "high" }), "priority is not a whole number"),
+            (json!({ "timeout": 1_209_601 }), "timeout is not 1 to 1209600 seconds"),
+            (json!({ "queue": "x" }), "Routing.properties.queue is unknown"),
+        ];
+        for (more, expected) in cases {
+            let message = refusal(&sim, &channel, &sim.routing(&more));
+            assert!(message.contains(expected), "{more}: {message}");
+        }
+        assert!(refusal(&sim, &channel, "{}").contains("Routing.properties is missing"));
+        assert!(refusal(&sim, &channel, "nothing").contains("Routing is not valid JSON"));
+    }
+
+    #[test]
+    fn an_agent_must_be_named_with_a_queue() {
+        let sim = Sim::new();
+        let channel = json!({
+            "type": "sms", "initiated_by": "agent", "participants": [{ "address": CUSTOMER, "proxy_address": OURS }],
+        });
+        let queue = json!({ "queue_sid": sim.twilio.settings().queue_sid });
+        assert!(refusal(&sim, &channel, &sim.routing(&json!({}))).contains("queue_sid is missing"));
+        assert!(refusal(&sim, &channel, &sim.routing(&queue)).contains("worker_sid is missing"));
+    }
+}

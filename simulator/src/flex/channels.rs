@@ -234,3 +234,104 @@ pub(crate) fn conversation_closed(world: &mut World, conversation_sid: &str) {
         leave(world, &sid, ChannelStatus::Closed, TasksEnd::Wrapping);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Sim, code};
+
+    const CLOSED: [(&str, &str); 1] = [("Status", "closed")];
+    const DONE: (&str, &str) = ("Routing", r#"{"status":"closed"}"#);
+
+    #[test]
+    fn closing_a_channel_closes_the_conversation_and_leaves_the_task_wrapping() {
+        let sim = Sim::new();
+        let engaged = sim.engaged();
+        sim.twilio.agent_accepts(&engaged.task, &sim.worker(0)).expect("accepted");
+        let (status, body) = sim.post(&engaged.channel, &CLOSED);
+        assert_eq!((status, &body["status"]), (200, &"closed".into()));
+        assert_eq!(
+            (sim.state(&engaged.conversation), sim.task_status(&engaged.task)),
+            ("closed", "wrapping")
+        );
+        assert_eq!(sim.twilio.participants(&engaged.conversation).len(), 1);
+    }
+
+    #[test]
+    fn closing_the_routing_too_completes_the_task() {
+        let sim = Sim::new();
+        let engaged = sim.engaged();
+        sim.twilio.agent_accepts(&engaged.task, &sim.worker(0)).expect("accepted");
+        assert_eq!(sim.post(&engaged.channel, &[CLOSED[0], DONE]).0, 200);
+        assert_eq!(sim.task_status(&engaged.task), "completed");
+    }
+
+    #[test]
+    fn closing_a_channel_cancels_a_task_that_nobody_accepted() {
+        let sim = Sim::new();
+        let engaged = sim.engaged();
+        assert_eq!(sim.post(&engaged.channel, &CLOSED).0, 200);
+        assert_eq!(sim.task_status(&engaged.task), "canceled");
+        assert_eq!(sim.events(), ["task.canceled"]);
+    }
+
+    #[test]
+    fn a_closed_channel_cannot_be_closed_again() {
+        let sim = Sim::new();
+        let engaged = sim.engaged();
+        sim.post(&engaged.channel, &CLOSED);
+        assert_eq!(code(&sim.post(&engaged.channel, &CLOSED)), 80906);
+    }
+
+    #[test]
+    fn a_channel_rests_without_agent_and_task() {
+        let sim = Sim::new();
+        let engaged = sim.engaged();
+        sim.twilio.agent_accepts(&engaged.task, &sim.worker(0)).expect("accepted");
+        assert_eq!(code(&sim.post(&engaged.channel, &[("Status", "inactive")])), 45367);
+        assert_eq!(sim.post(&engaged.channel, &[("Status", "inactive"), DONE]).1["status"], "inactive");
+        assert_eq!(
+            (sim.state(&engaged.conversation), sim.task_status(&engaged.task)),
+            ("inactive", "completed")
+        );
+    }
+
+    #[test]
+    fn a_status_that_is_none_and_a_routing_that_is_none_are_refused() {
+        let sim = Sim::new();
+        let engaged = sim.engaged();
+        assert_eq!(code(&sim.post(&engaged.channel, &[("Status", "paused")])), 20001);
+        assert_eq!(
+            code(&sim.post(&engaged.channel, &[CLOSED[0], ("Routing", r#"{"status":"open"}"#)])),
+            45367
+        );
+        assert_eq!(code(&sim.post(&engaged.channel, &[])), 20001);
+        assert_eq!(sim.get(&engaged.channel).1["status"], "active");
+    }
+
+    #[test]
+    fn a_conversation_that_was_closed_takes_its_channel_with_it() {
+        for ends in [true, false] {
+            let sim = Sim::with(|settings| settings.closing_ends_channel = ends);
+            let engaged = sim.engaged();
+            sim.twilio.agent_accepts(&engaged.task, &sim.worker(0)).expect("accepted");
+            sim.twilio.close_conversation(&engaged.conversation, crate::Reason::Timer).expect("open");
+            let expected = if ends { ("closed", "wrapping") } else { ("active", "assigned") };
+            let status = sim.twilio.interactions()[0].channel.status.as_str();
+            assert_eq!((status, sim.task_status(&engaged.task)), expected);
+        }
+    }
+
+    #[test]
+    fn a_channel_is_deleted_after_180_days_without_a_change() {
+        let sim = Sim::with(|settings| settings.task_removal_ms = u64::MAX);
+        let engaged = sim.engaged();
+        sim.clock.advance(180 * super::DAY_MS - 200);
+        assert_eq!(sim.get(&engaged.channel).0, 200);
+        sim.clock.advance(201);
+        assert_eq!(sim.get(&engaged.channel).0, 404);
+        assert_eq!(sim.post(&format!("{}/Invites", engaged.channel), &[("Routing", "{}")]).0, 400);
+        let routing = sim.routing(&serde_json::json!({}));
+        assert_eq!(sim.post(&format!("{}/Invites", engaged.channel), &[("Routing", &routing)]).0, 404);
+        assert_eq!(sim.state(&engaged.conversation), "active");
+    }
+}

@@ -46,8 +46,12 @@ const UPDATE: Published = Published { required: &[], optional: &["WebhookTtid"],
 
 impl Interaction {
     fn json(&self, world: &World) -> Value {
-        // The malformed address is Twilio's own: nobody may follow it.
-        let url = format!("//https://flex-api.twilio.com//v1/Interactions/{}", self.sid);
+        let base = if world.settings.odd_interaction_urls {
+            "//https://flex-api.twilio.com//v1"
+        } else {
+            "https://flex-api.twilio.com/v1"
+        };
+        let url = format!("{base}/Interactions/{}", self.sid);
         json!({
             "sid": self.sid,
             "channel": { "type": self.channel.kind, "sid": self.channel.sid },
@@ -158,4 +162,94 @@ pub(super) fn find<'w>(world: &'w World, call: &Call, sid: &str) -> Result<&'w I
 
 fn find_mut<'w>(world: &'w mut World, call: &Call, sid: &str) -> Result<&'w mut Interaction, Refusal> {
     world.interactions.get_mut(sid).ok_or_else(|| call.not_found())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::{CUSTOMER, OURS, Sim, code, text};
+
+    #[test]
+    fn a_200_only_means_that_the_interaction_was_accepted() {
+        let sim = Sim::new();
+        let sid = sim.twilio.customer_writes(CUSTOMER, OURS, "hello").conversation_sid;
+        let (status, body) = sim.interact(&sid);
+        assert_eq!(status, 200);
+        let properties = &body["routing"]["properties"];
+        assert_eq!(
+            (&properties["assignment_status"], &body["routing"]["reservation"]),
+            (&json!("pending"), &json!(null))
+        );
+        assert_eq!(
+            (&properties["date_created"], &properties["timeout"]),
+            (&json!(1_767_323_045), &json!(86400))
+        );
+        assert_eq!(
+            text(&body["url"]),
+            format!("//https://flex-api.twilio.com//v1/Interactions/{}", text(&body["sid"]))
+        );
+        let channel =
+            format!("/v1/Interactions/{}/Channels/{}", text(&body["sid"]), text(&body["channel"]["sid"]));
+        assert_eq!(sim.get(&channel).1["status"], "setup");
+        sim.clock.advance(200);
+        assert_eq!(sim.get(&channel).1["status"], "active");
+        assert_eq!(
+            sim.get(&format!("/flex-api/v1/Interactions/{}", text(&body["sid"]))).1["sid"],
+            body["sid"]
+        );
+    }
+
+    #[test]
+    fn the_task_carries_flexs_attributes_and_the_callers_as_a_json_string() {
+        let sim = Sim::new();
+        let sid = sim.twilio.customer_writes(CUSTOMER, OURS, "hello").conversation_sid;
+        let channel =
+            json!({ "type": "sms", "initiated_by": "customer", "properties": { "media_channel_sid": sid } });
+        let routing = sim.routing(&json!({ "attributes": {
+            "team": "blue", "customerAddress": CUSTOMER, "customerName": "Ada", "conversationSid": "forged",
+            "conversations": { "case": "7" },
+        } }));
+        let (_, body) =
+            sim.post("/v1/Interactions", &[("Channel", &channel.to_string()), ("Routing", &routing)]);
+        let attributes = text(&body["routing"]["properties"]["attributes"]);
+        let attributes: serde_json::Value = serde_json::from_str(&attributes).expect("JSON");
+        let expected = json!({
+            "team": "blue",
+            "customerAddress": CUSTOMER,
+            "customerName": "Ada",
+            "customers": { "phone": CUSTOMER, "name": "Ada", "email": null },
+            "conversationSid": sid,
+            "channelType": "sms",
+            "direction": "inbound",
+            "initiatedBy": "customer",
+            "flexInteractionSid": body["sid"],
+            "flexInteractionChannelSid": body["channel"]["sid"],
+            "flexChannelInviteSid": attributes["flexChannelInviteSid"],
+            "conversations": {
+                "case": "7",
+                "initiated_by": "Customer",
+                "communication_channel": "Sms",
+                "conversation_id": body["sid"],
+                "media": [{ "type": "ChatTranscript", "sid": sid }],
+                "direction": "Inbound",
+            },
+        });
+        assert_eq!(attributes, expected);
+    }
+
+    #[test]
+    fn there_is_no_list_and_a_stranger_is_404() {
+        let sim = Sim::new();
+        assert_eq!(code(&sim.get("/v1/Interactions")), 20404);
+        assert_eq!(code(&sim.get(&format!("/v1/Interactions/KD{:032x}", 1))), 20404);
+    }
+
+    #[test]
+    fn a_misspelt_parameter_is_named() {
+        let sim = Sim::new();
+        let refused = sim.post("/v1/Interactions", &[("channel", "{}")]);
+        assert_eq!(refused.1["message"], "Unknown parameter channel");
+        assert_eq!(sim.post("/v1/Interactions", &[]).1["message"], "Missing required parameter Channel");
+    }
 }

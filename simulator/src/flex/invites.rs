@@ -89,3 +89,56 @@ pub(super) fn list(world: &World, call: &Call, kd: &str, uo: &str) -> Reply {
     let rows = channel.invites.iter().map(|invite| invite.json(world, kd, uo)).collect();
     page(call, "invites", 50, 1000, rows)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::{Sim, code, text};
+
+    #[test]
+    fn an_invite_opens_a_task_without_the_attributes_of_the_first() {
+        let sim = Sim::new();
+        let engaged = sim.engaged();
+        let fallback = sim.twilio.settings().fallback_workflow_sid;
+        let routing = sim.routing(&json!({ "workflow_sid": fallback, "attributes": { "again": true } }));
+        let (status, body) = sim.post(&format!("{}/Invites", engaged.channel), &[("Routing", &routing)]);
+        assert_eq!(status, 200);
+        let task = sim.twilio.task(&text(&body["routing"]["properties"]["sid"])).expect("open");
+        assert_ne!(task.sid, engaged.task);
+        assert_eq!((&task.workflow_sid, &task.attributes["again"]), (&fallback, &json!(true)));
+        assert_eq!(task.attributes["conversationSid"], engaged.conversation.as_str());
+        assert_eq!(task.attributes["flexChannelInviteSid"], body["sid"]);
+        assert!(!task.attributes.contains_key("team"));
+        let (_, list) = sim.get(&format!("{}/Invites", engaged.channel));
+        assert_eq!(list["invites"].as_array().map(Vec::len), Some(2));
+    }
+
+    #[test]
+    fn a_parked_channel_takes_an_invite_and_a_closed_one_does_not() {
+        let sim = Sim::new();
+        let engaged = sim.engaged();
+        sim.twilio.agent_accepts(&engaged.task, &sim.worker(0)).expect("accepted");
+        sim.twilio.agent_parks(&engaged.task).expect("at work");
+        let path = format!("{}/Invites", engaged.channel);
+        let routing = sim.routing(&json!({}));
+        assert_eq!(sim.post(&path, &[("Routing", &routing)]).0, 200);
+        sim.post(&engaged.channel, &[("Status", "closed")]);
+        assert_eq!(code(&sim.post(&path, &[("Routing", &routing)])), 45367);
+    }
+
+    #[test]
+    fn a_declined_invite_of_one_worker_leaves_the_conversation_without_an_agent() {
+        let sim = Sim::new();
+        let engaged = sim.engaged();
+        sim.twilio.agent_accepts(&engaged.task, &sim.worker(0)).expect("accepted");
+        sim.twilio.agent_parks(&engaged.task).expect("at work");
+        let routing = sim.routing(&json!({ "worker_sid": sim.worker(0) }));
+        let (_, body) = sim.post(&format!("{}/Invites", engaged.channel), &[("Routing", &routing)]);
+        let task = text(&body["routing"]["properties"]["sid"]);
+        assert!(sim.twilio.agent_accepts(&task, &sim.worker(1)).is_err());
+        sim.twilio.agent_rejects(&task, &sim.worker(0)).expect("offered");
+        assert_eq!((sim.task_status(&task), sim.state(&engaged.conversation)), ("canceled", "active"));
+        assert_eq!(sim.twilio.participants(&engaged.conversation).len(), 1);
+    }
+}

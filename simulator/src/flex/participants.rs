@@ -197,3 +197,60 @@ pub(crate) fn identity_of(world: &World, worker_sid: &str) -> Option<String> {
         .find(|worker| worker.sid == worker_sid)
         .map(|worker| worker.identity.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Sim, code, text};
+
+    #[test]
+    fn a_closed_participant_parks_the_interaction() {
+        let sim = Sim::new();
+        let engaged = sim.engaged();
+        sim.twilio.agent_accepts(&engaged.task, &sim.worker(0)).expect("accepted");
+        let path = format!("{}/Participants", engaged.channel);
+        let (_, body) = sim.get(&path);
+        let agent = body["participants"].as_array().expect("rows").iter().find(|row| row["type"] == "agent");
+        let agent = agent.expect("an agent").clone();
+        assert_eq!(agent["routing_properties"]["task_sid"], engaged.task.as_str());
+        assert_eq!(agent["routing_properties"]["worker_sid"], sim.worker(0).as_str());
+        let path_of_agent = format!("{path}/{}", text(&agent["sid"]));
+        sim.events();
+        assert_eq!(sim.post(&path_of_agent, &[("Status", "closed")]).0, 200);
+        assert_eq!(sim.events(), ["task.completed"]);
+        assert_eq!(
+            (sim.state(&engaged.conversation), sim.task_status(&engaged.task)),
+            ("active", "completed")
+        );
+        assert_eq!(sim.get(&engaged.channel).1["status"], "active");
+        assert_eq!(sim.twilio.participants(&engaged.conversation).len(), 1);
+        assert_eq!(sim.post(&path_of_agent, &[("Status", "closed")]).0, 404);
+    }
+
+    #[test]
+    fn a_participant_in_wrap_up_leaves_the_task_wrapping() {
+        let sim = Sim::new();
+        let engaged = sim.engaged();
+        sim.twilio.agent_accepts(&engaged.task, &sim.worker(0)).expect("accepted");
+        let agent = sim.twilio.interactions()[0].channel.participants[1].sid.clone();
+        let path = format!("{}/Participants/{agent}", engaged.channel);
+        assert_eq!(code(&sim.post(&path, &[("Status", "gone")])), 20001);
+        assert_eq!(sim.post(&path, &[("Status", "wrapup")]).0, 200);
+        assert_eq!(sim.task_status(&engaged.task), "wrapping");
+    }
+
+    #[test]
+    fn an_added_participant_with_routing_has_a_task_of_its_own() {
+        let sim = Sim::new();
+        let engaged = sim.engaged();
+        let routing: serde_json::Value =
+            serde_json::from_str(&sim.routing(&serde_json::json!({}))).expect("JSON");
+        let form = [
+            ("Type", "agent"),
+            ("MediaProperties", "{}"),
+            ("RoutingProperties", &routing["properties"].to_string()),
+        ];
+        let (status, body) = sim.post(&format!("{}/Participants", engaged.channel), &form);
+        assert_eq!((status, &body["type"]), (200, &"agent".into()));
+        assert_eq!(sim.task_status(&text(&body["routing_properties"]["task_sid"])), "pending");
+    }
+}

@@ -145,3 +145,145 @@ fn connect_agent(world: &mut World, sid: &str) {
         let _accepted = reservations::accept(world, &task_sid, &worker_sid);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::{CUSTOMER, OURS, Sim, text};
+    use crate::{ChannelStatus, Fault, Matcher, Misbehaviour, ParticipantKind, Reason, Times};
+
+    /// Status and error of the latest Interaction's channel, and the status of its task.
+    fn outcome(sim: &Sim) -> (ChannelStatus, u32, &'static str) {
+        sim.clock.advance(200);
+        let interaction = sim.twilio.interactions().pop().expect("an Interaction");
+        let code = interaction.channel.error.map_or(0, |error| error.code);
+        (interaction.channel.status, code, sim.task_status(&interaction.task_sid))
+    }
+
+    fn outbound(sim: &Sim, properties: &serde_json::Value) -> String {
+        let channel = json!({
+            "type": "sms",
+            "initiated_by": "agent",
+            "properties": properties,
+            "participants": [{ "address": CUSTOMER, "proxy_address": OURS }],
+        });
+        let more = json!({ "queue_sid": sim.twilio.settings().queue_sid, "worker_sid": sim.worker(0) });
+        let form = [("Channel", channel.to_string()), ("Routing", sim.routing(&more))];
+        let (status, body) =
+            sim.post("/v1/Interactions", &form.each_ref().map(|(name, value)| (*name, value.as_str())));
+        assert_eq!(status, 200);
+        sim.clock.advance(200);
+        text(&body["sid"])
+    }
+
+    #[test]
+    fn a_set_up_that_fails_cancels_the_task() {
+        let sim = Sim::new();
+        let sid = sim.twilio.customer_writes(CUSTOMER, OURS, "hello").conversation_sid;
+        let what = Misbehaviour::FailSetUp { code: 45381 };
+        sim.twilio.misbehave(Fault { on: Matcher::Any, times: Times::Next(1), what });
+        assert_eq!(sim.interact(&sid).0, 200);
+        assert_eq!(outcome(&sim), (ChannelStatus::Failed, 45381, "canceled"));
+        assert_eq!(sim.events().last().map(String::as_str), Some("task.canceled"));
+        sim.interact(&sid);
+        assert_eq!(outcome(&sim), (ChannelStatus::Active, 0, "pending"));
+    }
+
+    #[test]
+    fn a_conversation_that_is_closed_or_missing_fails_the_set_up() {
+        let sim = Sim::new();
+        let sid = sim.twilio.customer_writes(CUSTOMER, OURS, "hello").conversation_sid;
+        sim.interact(&sid);
+        sim.twilio.close_conversation(&sid, Reason::Api).expect("open");
+        assert_eq!(outcome(&sim), (ChannelStatus::Failed, 45376, "canceled"));
+        assert_eq!(sim.interact(&format!("CH{:032x}", 1)).0, 200);
+        assert_eq!(outcome(&sim), (ChannelStatus::Failed, 45376, "canceled"));
+    }
+
+    #[test]
+    fn a_conversation_without_a_customer_fails_the_set_up() {
+        let sim = Sim::new();
+        sim.interact(&sim.conversation());
+        assert_eq!(outcome(&sim), (ChannelStatus::Failed, 45357, "canceled"));
+    }
+
+    #[test]
+    fn a_second_channel_on_one_conversation_is_accepted_and_then_dropped() {
+        let sim = Sim::new();
+        let sid = sim.twilio.customer_writes(CUSTOMER, OURS, "hello").conversation_sid;
+        let (first, second) = (sim.interact(&sid), sim.interact(&sid));
+        assert_eq!((first.0, second.0), (200, 200));
+        assert_ne!(first.1["sid"], second.1["sid"]);
+        assert_eq!(outcome(&sim), (ChannelStatus::Failed, 45353, "gone"));
+        assert_eq!(sim.twilio.interactions_on(&sid)[0].channel.status, ChannelStatus::Active);
+        assert_eq!(sim.twilio.tasks().len(), 1);
+        let warnings = sim.twilio.warnings();
+        assert_eq!((warnings.len(), warnings[0].code), (1, 45353));
+        assert!(warnings[0].message.contains(&text(&first.1["channel"]["sid"])));
+    }
+
+    #[test]
+    fn without_that_guard_a_conversation_has_two_tasks() {
+        let sim = Sim::with(|settings| settings.duplicate_guard = false);
+        let sid = sim.twilio.customer_writes(CUSTOMER, OURS, "hello").conversation_sid;
+        sim.interact(&sid);
+        sim.interact(&sid);
+        assert_eq!(outcome(&sim).0, ChannelStatus::Active);
+        assert_eq!(sim.twilio.tasks().len(), 2);
+    }
+
+    #[test]
+    fn an_agent_who_begins_has_the_task_and_is_in_the_conversation() {
+        let sim = Sim::new();
+        let sid = outbound(&sim, &json!({ "type": "sms" }));
+        let interaction = sim.twilio.interaction(&sid).expect("made");
+        let conversation = sim.twilio.conversation(&interaction.channel.conversation_sid).expect("made");
+        assert!(conversation.bound(CUSTOMER, OURS).is_some());
+        assert!(conversation.identity(&sim.twilio.settings().workers[0].identity).is_some());
+        let kinds: Vec<_> = interaction.channel.participants.iter().map(|found| found.kind).collect();
+        assert_eq!(kinds, [ParticipantKind::Customer, ParticipantKind::Agent]);
+        let task = sim.twilio.task(&interaction.task_sid).expect("open");
+        assert_eq!((task.status.as_str(), &task.attributes["direction"]), ("assigned", &json!("outbound")));
+    }
+
+    #[test]
+    fn an_agent_may_begin_on_a_conversation_that_is_there() {
+        let sim = Sim::new();
+        let sid = sim.conversation();
+        assert_eq!(sim.bind(&sid, CUSTOMER, OURS), 0);
+        let interaction = outbound(&sim, &json!({ "media_channel_sid": sid }));
+        let interaction = sim.twilio.interaction(&interaction).expect("made");
+        assert_eq!(
+            (interaction.channel.conversation_sid, interaction.channel.status),
+            (sid, ChannelStatus::Active)
+        );
+        assert!(sim.twilio.warnings().is_empty());
+    }
+
+    #[test]
+    fn a_pair_that_is_taken_gives_the_agent_an_empty_conversation() {
+        let sim = Sim::new();
+        let taken = sim.twilio.customer_writes(CUSTOMER, OURS, "hello").conversation_sid;
+        let interaction = outbound(&sim, &json!({}));
+        let interaction = sim.twilio.interaction(&interaction).expect("made");
+        assert_ne!(interaction.channel.conversation_sid, taken);
+        let present = sim.twilio.participants(&interaction.channel.conversation_sid);
+        assert!(present.iter().all(|participant| participant.binding.is_none()), "{present:?}");
+        assert_eq!(sim.task_status(&interaction.task_sid), "assigned");
+        assert_eq!(sim.twilio.warnings()[0].code, 80102);
+    }
+
+    #[test]
+    fn a_program_may_begin_with_an_inbound_task() {
+        let sim = Sim::new();
+        let channel = json!({
+            "type": "web", "initiated_by": "api", "participants": [{ "identity": "guest-1" }],
+        });
+        let form = [("Channel", &*channel.to_string()), ("Routing", &*sim.routing(&json!({})))];
+        assert_eq!(sim.post("/v1/Interactions", &form).0, 200);
+        assert_eq!(outcome(&sim), (ChannelStatus::Active, 0, "pending"));
+        let conversation = sim.twilio.conversations().pop().expect("made");
+        assert!(conversation.identity("guest-1").is_some());
+    }
+}

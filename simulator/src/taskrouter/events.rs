@@ -64,3 +64,56 @@ fn publish(world: &mut World, kind: &'static str, task_sid: &str, reservation: O
     let params = params.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     webhooks::queue(world, kind, &url, Method::POST, params);
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{CUSTOMER, OURS, Sim};
+
+    #[test]
+    fn an_event_tells_of_the_task_and_what_it_belongs_to() {
+        let sim = Sim::new();
+        let sid = sim.twilio.customer_writes(CUSTOMER, OURS, "hello").conversation_sid;
+        sim.events();
+        sim.interact(&sid);
+        let webhook = sim.webhooks().remove(0);
+        let task = sim.twilio.tasks().pop().expect("open");
+        let settings = sim.twilio.settings();
+        for (name, value) in [
+            ("EventType", "task.created"),
+            ("AccountSid", &settings.account_sid),
+            ("WorkspaceSid", &settings.workspace_sid),
+            ("WorkflowSid", &settings.workflow_sid),
+            ("TaskQueueSid", &settings.queue_sid),
+            ("ResourceType", "task"),
+            ("ResourceSid", &task.sid),
+            ("TaskSid", &task.sid),
+            ("TaskAssignmentStatus", "pending"),
+            ("TaskChannelUniqueName", "chat"),
+            ("Timestamp", "1767323045"),
+            ("TaskAttributes", &task.attributes_json()),
+        ] {
+            assert_eq!(webhook.param(name), Some(value), "{name}");
+        }
+        assert!(webhook.param("Sid").is_some_and(|sid| sid.starts_with("EV")));
+        let request = sim.twilio.webhook_request(&webhook);
+        assert_eq!(request.uri(), "https://example.com/webhooks/taskrouter");
+    }
+
+    #[test]
+    fn the_sid_of_an_event_may_be_missing() {
+        let sim = Sim::with(|settings| settings.task_events_carry_sid = false);
+        sim.interact(&sim.conversation());
+        assert_eq!(sim.webhooks()[0].param("Sid"), None);
+    }
+
+    #[test]
+    fn the_workspace_decides_which_events_are_sent_and_whether_any() {
+        let filtered = Sim::with(|settings| settings.events_filter = vec!["task.canceled".to_owned()]);
+        filtered.interact(&filtered.conversation());
+        filtered.clock.advance(200);
+        assert_eq!(filtered.events(), ["task.canceled"]);
+        let silent = Sim::with(|settings| settings.event_callback_url = None);
+        silent.interact(&silent.conversation());
+        assert!(silent.events().is_empty());
+    }
+}

@@ -191,3 +191,56 @@ fn refuse_unless_active(world: &World, task_sid: &str) -> Result<(), Refusal> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{CUSTOMER, OURS, Sim, text};
+
+    #[test]
+    fn a_rejected_task_waits_for_another_worker() {
+        let sim = Sim::new();
+        let engaged = sim.engaged();
+        sim.twilio.task_is_offered(&engaged.task, &sim.worker(0)).expect("pending");
+        assert_eq!(sim.task_status(&engaged.task), "reserved");
+        assert!(sim.twilio.agent_accepts(&engaged.task, &sim.worker(1)).is_err());
+        sim.twilio.agent_rejects(&engaged.task, &sim.worker(0)).expect("offered");
+        assert_eq!(sim.task_status(&engaged.task), "pending");
+        sim.twilio.agent_accepts(&engaged.task, &sim.worker(1)).expect("pending");
+        let expected =
+            ["reservation.created", "reservation.rejected", "reservation.created", "reservation.accepted"];
+        assert_eq!(sim.events(), expected);
+        let workspace = sim.twilio.settings().workspace_sid;
+        let path = format!("/v1/Workspaces/{workspace}/Tasks/{}/Reservations", engaged.task);
+        let (_, body) = sim.get(&format!("{path}?ReservationStatus=accepted"));
+        assert_eq!(body["reservations"].as_array().map(Vec::len), Some(1));
+        assert_eq!(text(&body["reservations"][0]["worker_sid"]), sim.worker(1));
+        assert_eq!(sim.get(&format!("{path}/{}", text(&body["reservations"][0]["sid"]))).0, 200);
+    }
+
+    #[test]
+    fn nobody_can_accept_before_the_channel_is_set_up() {
+        let sim = Sim::new();
+        let sid = sim.twilio.customer_writes(CUSTOMER, OURS, "hello").conversation_sid;
+        let task = text(&sim.interact(&sid).1["routing"]["properties"]["sid"]);
+        assert!(sim.twilio.agent_accepts(&task, &sim.worker(0)).is_err());
+        sim.clock.advance(200);
+        sim.twilio.agent_accepts(&task, &sim.worker(0)).expect("set up");
+        assert!(sim.twilio.agent_accepts(&task, &sim.worker(0)).is_err());
+    }
+
+    #[test]
+    fn an_agents_message_fires_as_a_customers_does() {
+        let sim = Sim::new();
+        let engaged = sim.engaged();
+        assert!(sim.twilio.agent_writes(&engaged.task, "hi").is_err());
+        sim.twilio.agent_accepts(&engaged.task, &sim.worker(0)).expect("accepted");
+        sim.events();
+        sim.twilio.agent_writes(&engaged.task, "hi").expect("at work");
+        let webhook = sim.webhooks().remove(0);
+        let identity = sim.twilio.settings().workers[0].identity.clone();
+        assert_eq!(
+            (webhook.param("Source"), webhook.param("Author")),
+            (Some("SDK"), Some(identity.as_str()))
+        );
+    }
+}

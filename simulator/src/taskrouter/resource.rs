@@ -211,6 +211,18 @@ pub(super) fn delete(world: &mut World, call: &Call, sid: &str) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{Sim, code, text};
+
+    fn tasks_path(sim: &Sim) -> String {
+        format!("/v1/Workspaces/{}/Tasks", sim.twilio.settings().workspace_sid)
+    }
+
+    fn by_attribute(sim: &Sim, expression: &str) -> crate::testing::Answered {
+        let query = form_urlencoded::Serializer::new(String::new())
+            .append_pair("EvaluateTaskAttributes", expression)
+            .finish();
+        sim.get(&format!("{}?{query}", tasks_path(sim)))
+    }
 
     #[test]
     fn an_expression_compares_one_attribute_with_one_text() {
@@ -225,5 +237,63 @@ mod tests {
         for other in ["conversationSid = 'CH1'", "a == 'b' AND c == 'd'", "a == b", "a-b == 'c'", "a == '"] {
             assert!(holds(other).is_none(), "{other}");
         }
+    }
+
+    #[test]
+    fn a_task_is_found_by_its_conversation() {
+        let sim = Sim::new();
+        let engaged = sim.engaged();
+        for quote in ['"', '\''] {
+            let expression = format!("conversationSid == {quote}{}{quote}", engaged.conversation);
+            let (status, body) = by_attribute(&sim, &expression);
+            assert_eq!((status, &body["tasks"][0]["sid"]), (200, &engaged.task.clone().into()));
+            assert!(text(&body["tasks"][0]["attributes"]).contains(&engaged.conversation));
+        }
+        assert_eq!(by_attribute(&sim, "conversationSid == 'CH1'").1["tasks"], json!([]));
+        assert_eq!(code(&by_attribute(&sim, "conversationSid HAS 'CH1'")), 20001);
+        assert_eq!(code(&sim.get(&format!("{}?evaluateTaskAttributes=x", tasks_path(&sim)))), 20001);
+    }
+
+    #[test]
+    fn a_list_may_hide_attributes_which_a_fetch_shows() {
+        let sim = Sim::with(|settings| settings.list_hides_task_attributes = true);
+        let engaged = sim.engaged();
+        let (_, body) = by_attribute(&sim, &format!("conversationSid == '{}'", engaged.conversation));
+        assert_eq!(body["tasks"][0]["attributes"], Value::Null);
+        let (_, task) = sim.get(&format!("{}/{}", tasks_path(&sim), engaged.task));
+        assert!(text(&task["attributes"]).contains(&engaged.conversation));
+    }
+
+    #[test]
+    fn queries_by_attributes_may_be_limited() {
+        let sim = Sim::with(|settings| settings.attribute_queries_per_second = Some(3));
+        let ask = || by_attribute(&sim, "conversationSid == 'CH1'").0;
+        assert_eq!([ask(), ask(), ask(), ask()], [200, 200, 200, 429]);
+        assert_eq!(sim.get(&tasks_path(&sim)).0, 200);
+        sim.clock.advance(1000);
+        assert_eq!(ask(), 200);
+    }
+
+    #[test]
+    fn only_a_task_that_is_not_assigned_can_be_canceled() {
+        let sim = Sim::new();
+        let engaged = sim.engaged();
+        sim.twilio.agent_accepts(&engaged.task, &sim.worker(0)).expect("accepted");
+        let path = format!("{}/{}", tasks_path(&sim), engaged.task);
+        assert_eq!(sim.post(&path, &[("AssignmentStatus", "canceled")]).0, 400);
+        assert_eq!(sim.post(&path, &[("Attributes", r#"{"a":1}"#)]).1["attributes"], r#"{"a":1}"#);
+        assert_eq!(
+            sim.post(&path, &[("AssignmentStatus", "completed"), ("Reason", "done")]).1["reason"],
+            "done"
+        );
+    }
+
+    #[test]
+    fn a_deleted_task_is_gone_at_once() {
+        let sim = Sim::new();
+        let engaged = sim.engaged();
+        let path = format!("{}/{}", tasks_path(&sim), engaged.task);
+        assert_eq!([sim.delete(&path), sim.delete(&path)], [204, 404]);
+        assert_eq!(sim.events(), ["task.deleted"]);
     }
 }

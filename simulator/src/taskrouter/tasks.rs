@@ -255,3 +255,71 @@ pub(crate) fn remove(world: &mut World, sid: &str, event: &'static str) {
     events::task(world, event, sid);
     world.tasks.remove(sid);
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Sim;
+
+    #[test]
+    fn a_workflow_that_gives_up_sends_two_events_for_one_task() {
+        let sim = Sim::with(|settings| settings.workflow_timeout_s = Some(60));
+        let engaged = sim.engaged();
+        sim.clock.advance(59_000);
+        assert!(sim.events().is_empty());
+        sim.clock.advance(1_000);
+        assert_eq!(sim.events(), ["workflow.timeout", "task.canceled"]);
+        assert_eq!(sim.task_status(&engaged.task), "canceled");
+        assert_eq!(sim.state(&engaged.conversation), "active");
+    }
+
+    #[test]
+    fn a_workflow_does_not_give_up_on_a_task_that_was_accepted() {
+        let sim = Sim::with(|settings| settings.workflow_timeout_s = Some(60));
+        let engaged = sim.engaged();
+        sim.twilio.agent_accepts(&engaged.task, &sim.worker(0)).expect("accepted");
+        sim.clock.advance(60_000);
+        assert_eq!(sim.task_status(&engaged.task), "assigned");
+    }
+
+    #[test]
+    fn a_task_that_nobody_accepts_is_canceled_when_its_time_is_over() {
+        let sim = Sim::new();
+        let engaged = sim.engaged();
+        sim.clock.advance(super::DAY_MS);
+        let canceled = sim.webhooks().remove(0);
+        assert_eq!(canceled.event_type, "task.canceled");
+        assert_eq!(canceled.param("TaskCanceledReason"), Some("Task TTL Exceeded"));
+        assert_eq!(sim.task_status(&engaged.task), "canceled");
+    }
+
+    #[test]
+    fn a_task_that_is_assigned_for_a_day_is_deleted() {
+        let sim = Sim::new();
+        let engaged = sim.engaged();
+        sim.clock.advance(3_600_000);
+        sim.twilio.agent_accepts(&engaged.task, &sim.worker(0)).expect("accepted");
+        sim.events();
+        sim.clock.advance(super::DAY_MS - 1);
+        assert_eq!(sim.task_status(&engaged.task), "assigned");
+        sim.clock.advance(1);
+        assert_eq!(sim.task_status(&engaged.task), "gone");
+        assert_eq!(sim.events(), ["task.system-deleted"]);
+    }
+
+    #[test]
+    fn a_finished_task_is_forgotten_after_five_minutes() {
+        let sim = Sim::new();
+        let engaged = sim.engaged();
+        sim.twilio.agent_accepts(&engaged.task, &sim.worker(0)).expect("accepted");
+        sim.twilio.agent_ends_chat(&engaged.task).expect("at work");
+        assert_eq!(sim.task_status(&engaged.task), "wrapping");
+        sim.twilio.task_completes(&engaged.task).expect("open");
+        sim.clock.advance(299_999);
+        assert_eq!(sim.task_status(&engaged.task), "completed");
+        sim.clock.advance(1);
+        assert_eq!(sim.task_status(&engaged.task), "gone");
+        let created_to_completed =
+            ["reservation.created", "reservation.accepted", "task.wrapup", "task.completed"];
+        assert_eq!(sim.events(), created_to_completed);
+    }
+}

@@ -52,3 +52,20 @@ pub(super) fn task_channels(world: &World, call: &Call) -> Reply {
     };
     page(call, "channels", 50, 1000, settings.task_channels.iter().map(row).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Sim;
+
+    #[test]
+    fn the_workspace_tells_where_its_events_go_and_which_channels_it_has() {
+        let sim = Sim::with(|settings| settings.events_filter = vec!["a".to_owned(), "b".to_owned()]);
+        let path = format!("/v1/Workspaces/{}", sim.twilio.settings().workspace_sid);
+        let (status, body) = sim.get(&path);
+        assert_eq!((status, &body["events_filter"]), (200, &"a,b".into()));
+        assert_eq!(body["event_callback_url"], "https://example.com/webhooks/taskrouter#rc=3");
+        let (_, channels) = sim.get(&format!("/taskrouter{path}/TaskChannels"));
+        assert_eq!(channels["channels"][1]["unique_name"], "chat");
+        assert_eq!(sim.get(&format!("/v1/Workspaces/WS{:032x}", 99)).0, 404);
+    }
+}
