@@ -150,6 +150,12 @@ pub fn start_logging(clock: Arc<dyn Clock>, variable: impl Fn(&str) -> Option<St
     let _ = tracing::subscriber::set_global_default(subscriber(clock, level, std::io::stdout));
 }
 
+/// Says on standard error, as one JSON line, why a function cannot serve at all.
+pub fn fatal(function: &str, error: &dyn std::error::Error) {
+    let line = json!({"level": "ERROR", "message": "cannot serve", "function": function, "error": error.to_string()});
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;

@@ -289,11 +289,7 @@ async fn trap_26_the_url_that_twilio_was_given_is_the_one_that_is_verified() {
         // The API's own host, a port that is written out, a query in an order of its own.
         given(None, None, "https://id.execute-api.us-east-1.amazonaws.com/webhooks/conversations"),
         given(None, None, "https://id.execute-api.us-east-1.amazonaws.com:443/webhooks/conversations"),
-        given(
-            None,
-            None,
-            "https://id.execute-api.us-east-1.amazonaws.com/webhooks/conversations?z=1&a=2",
-        ),
+        given(None, None, "https://id.execute-api.us-east-1.amazonaws.com/webhooks/conversations?z=1&a=2"),
         // A stage in the path.
         given(
             None,

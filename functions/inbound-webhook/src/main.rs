@@ -11,7 +11,7 @@ async fn main() -> ExitCode {
     match serve().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(%error, "inbound-webhook cannot serve");
+            telemetry::fatal("inbound-webhook", &*error);
             ExitCode::FAILURE
         }
     }

@@ -20,7 +20,7 @@ async fn main() -> ExitCode {
     match serve().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(%error, "orphan-sweeper cannot serve");
+            telemetry::fatal("orphan-sweeper", &*error);
             ExitCode::FAILURE
         }
     }
