@@ -2,6 +2,12 @@
 //! clock, [`wires`] go between a function and what it calls, to be slow, to lose, to be cut, and
 //! [`runtime_api`] runs compiled functions as Lambda does.
 
+#![allow(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "what cannot be set up fails the test that wanted it"
+)]
+
 pub mod rig;
 pub mod runtime_api;
 pub mod wires;

@@ -49,12 +49,15 @@ impl Transport for Unhurried {
     }
 }
 
+/// Says of a request and its number whether its answer is lost.
+pub type Loses = Box<dyn Fn(usize, &Request<Bytes>) -> bool + Send + Sync>;
+
 /// A wire that loses some of the answers that it should bring back: what was asked for has happened.
 pub struct Forgetful {
     /// Where the wire leads.
     pub to: Arc<dyn Transport>,
     /// Whether the answer to this request, counted from 0, is lost.
-    pub loses: Box<dyn Fn(usize, &Request<Bytes>) -> bool + Send + Sync>,
+    pub loses: Loses,
     carried: AtomicUsize,
 }
 

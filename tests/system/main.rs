@@ -1,6 +1,13 @@
 //! Tests of the whole system: the real handlers, the real AWS SDK and the real ledger against the embedded
 //! DynamoDB and the simulated Twilio, in one process, on a paused clock, from seeds.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "these are tests, helpers and all"
+)]
+
 mod crowds;
 mod healing;
 mod killed;

@@ -1,0 +1,298 @@
+//! `flexglue demo`: the story of flexglue, told on embedded parts: the real handlers, the real AWS SDK, an
+//! embedded DynamoDB and a simulated Twilio, in this process. Every line says what was expected and what was
+//! seen; a line that differs makes the exit code 1.
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use anstream::println;
+use anyhow::Context as _;
+use bytes::Bytes;
+use clap::Args;
+use futures_util::future::join_all;
+use http::{Request, Response};
+use orphan_sweeper::OrphanSweeper;
+use serde::Serialize;
+use serde_json::Value;
+use shared::{
+    clock::{Clock, SystemClock},
+    random::SystemRandom,
+};
+use simulator::{ChannelStatus, Fault, Matcher, Misbehaviour, Times};
+
+use super::paint::{BAD, FAINT, GOOD, HEADING, paint};
+use crate::local::{
+    clock::MovedClock,
+    dynamodb::Dynamo,
+    gateway::{EventShape, Routes},
+    system::{self, Options, PUBLIC_URL, SMS_NUMBER, System},
+};
+
+/// Options of `flexglue demo`.
+#[derive(Debug, Args)]
+pub(super) struct Demo {
+    /// Prints one JSON object per line instead of the story
+    #[arg(long)]
+    json: bool,
+}
+
+/// One line of the story.
+#[derive(Debug, Serialize)]
+struct Line {
+    chapter: &'static str,
+    what: String,
+    expected: String,
+    seen: String,
+    holds: bool,
+}
+
+/// The stage on which the story is told.
+struct Stage {
+    system: System,
+    front: Routes,
+    sweeper: OrphanSweeper,
+    clock: Arc<MovedClock>,
+    chapter: &'static str,
+    lines: Vec<Line>,
+    json: bool,
+}
+
+const CHAPTERS: [&str; 5] = [
+    "An SMS arrives",
+    "Fifty of the same at once",
+    "A forged one",
+    "Twilio is down for a while",
+    "Twilio's answer is lost",
+];
+
+impl Demo {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        let mut stage = Stage::set(self.json).await?;
+        stage.an_sms_arrives().await?;
+        stage.fifty_at_once().await?;
+        stage.a_forged_one().await?;
+        stage.twilio_is_down().await?;
+        stage.an_answer_is_lost().await?;
+        Ok(stage.curtain())
+    }
+}
+
+impl Stage {
+    async fn set(json: bool) -> anyhow::Result<Self> {
+        let clock = Arc::new(MovedClock::over(Arc::new(SystemClock)));
+        let seconds = Arc::clone(&clock);
+        let system = System::new(Options {
+            // Twilio's own guard against duplicates is off: whatever holds here holds without its help.
+            simulator: simulator::Settings { duplicate_guard: false, ..simulator::Settings::default() },
+            dynamo: Dynamo::memory_with_clock(Arc::new(move || seconds.now().as_seconds()))?,
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            random: Arc::new(SystemRandom),
+            emit: Arc::new(|_| {}),
+            variables: std::collections::BTreeMap::new(),
+            public_url: PUBLIC_URL.to_owned(),
+        })?;
+        let world = system.world().await;
+        let front = system.front(EventShape::HttpApi, Arc::new(system.inbound_webhook(&world)));
+        let sweeper = system.orphan_sweeper(&world);
+        if !json {
+            println!("{}", paint(HEADING, "flexglue demo"));
+            println!(
+                "{}",
+                paint(
+                    FAINT,
+                    "The real handlers and the real AWS SDK against an embedded DynamoDB and a simulated"
+                )
+            );
+            println!(
+                "{}",
+                paint(
+                    FAINT,
+                    "Twilio, in this process. No account, no network. Minutes pass on a clock that is moved."
+                )
+            );
+        }
+        Ok(Self { system, front, sweeper, clock, chapter: "", lines: Vec::new(), json })
+    }
+
+    fn chapter(&mut self, number: usize) {
+        self.chapter = CHAPTERS[number];
+        if !self.json {
+            let heading = format!("{}. {}", number + 1, self.chapter);
+            println!(
+                "\n{} {}",
+                paint(HEADING, format!("{heading:<49}")),
+                paint(FAINT, "expected          seen")
+            );
+        }
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "the story reads better without borrows")]
+    /// One line: what is looked at, what it should be, what it is.
+    fn expect(&mut self, what: impl Into<String>, expected: impl ToString, seen: impl ToString) {
+        let (expected, seen) = (expected.to_string(), seen.to_string());
+        let line = Line { chapter: self.chapter, what: what.into(), holds: expected == seen, expected, seen };
+        if self.json {
+            println!("{}", serde_json::to_string(&line).unwrap_or_default());
+        } else {
+            let (mark, style) = if line.holds { ("✓", GOOD) } else { ("✗", BAD) };
+            let Line { what, expected, seen, .. } = &line;
+            println!(
+                "  {} {what:<46} {} {}",
+                paint(style, mark),
+                paint(FAINT, format!("{expected:<17}")),
+                paint(style, seen)
+            );
+        }
+        self.lines.push(line);
+    }
+
+    fn curtain(self) -> ExitCode {
+        let broken = self.lines.iter().filter(|line| !line.holds).count();
+        let held = self.lines.len() - broken;
+        if !self.json {
+            let text = format!("\n{held} of {} held", self.lines.len());
+            println!("{}", paint(if broken == 0 { GOOD } else { BAD }, text));
+        }
+        if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    /// A customer writes. The signed webhook that Twilio makes of it, and its conversation.
+    fn customer_writes(&self, from: &str, body: &str) -> anyhow::Result<(Request<Bytes>, String)> {
+        let written = self.system.twilio.customer_writes(from, SMS_NUMBER, body);
+        let webhook = self.system.twilio.take_webhooks().pop().context("Twilio sends a webhook")?;
+        Ok((self.system.twilio.webhook_request(&webhook), written.conversation_sid))
+    }
+
+    fn live_interactions(&self, conversation: &str) -> usize {
+        let over = [ChannelStatus::Failed, ChannelStatus::Closed];
+        let interactions = self.system.twilio.interactions_on(conversation);
+        interactions.iter().filter(|interaction| !over.contains(&interaction.channel.status)).count()
+    }
+
+    /// What the table says of a conversation.
+    fn recorded(&self, conversation: &str) -> anyhow::Result<String> {
+        let items = self.system.dynamo.items(&self.system.settings.table)?;
+        let record = items.iter().find(|item| item["sid"] == conversation && item["sk"] == "record");
+        Ok(record.and_then(|record| record["stage"].as_str()).unwrap_or("nothing").to_owned())
+    }
+
+    async fn a_minute_passes(&self) -> orphan_sweeper::SweepReport {
+        self.clock.advance(Duration::from_mins(1));
+        self.system.twilio.tick();
+        system::sweep(&self.sweeper).await
+    }
+
+    fn interactions_fail(&self, times: Times, what: Misbehaviour) {
+        self.system.twilio.misbehave(Fault { on: Matcher::route("POST /v1/Interactions"), times, what });
+    }
+
+    async fn an_sms_arrives(&mut self) -> anyhow::Result<()> {
+        self.chapter(0);
+        let (request, sid) = self.customer_writes("+15551230001", "Hello, my parcel is lost")?;
+        self.expect("the table knows", "nothing", self.recorded(&sid)?);
+        let answer = self.front.handle(request.clone()).await;
+        self.expect("the signed webhook is answered", "200 created", said(&answer));
+        self.expect("Interactions at Twilio", 1, self.live_interactions(&sid));
+        self.expect("the table knows", "setting_up", self.recorded(&sid)?);
+        let answer = self.front.handle(request).await;
+        self.expect("the same webhook again", "200 already_open", said(&answer));
+        let (request, _) = self.customer_writes("+15551230001", "Are you there?")?;
+        let answer = self.front.handle(request).await;
+        self.expect("the customer's next message", "200 already_open", said(&answer));
+        self.a_minute_passes().await;
+        self.expect("a minute later the sweeper has seen it stand", "open", self.recorded(&sid)?);
+        Ok(())
+    }
+
+    async fn fifty_at_once(&mut self) -> anyhow::Result<()> {
+        self.chapter(1);
+        let (request, sid) = self.customer_writes("+15551230002", "Hello?")?;
+        let answers = join_all((0..50).map(|_| self.front.handle(request.clone()))).await;
+        let outcomes: Vec<String> = answers.iter().map(said).collect();
+        let count = |wanted: &[&str]| outcomes.iter().filter(|said| wanted.contains(&said.as_str())).count();
+        self.expect("answered created", 1, count(&["200 created"]));
+        self.expect(
+            "answered already_open or in_progress",
+            49,
+            count(&["200 already_open", "200 in_progress"]),
+        );
+        self.expect("Interactions at Twilio, its own guard off", 1, self.live_interactions(&sid));
+        Ok(())
+    }
+
+    async fn a_forged_one(&mut self) -> anyhow::Result<()> {
+        self.chapter(2);
+        let (request, sid) = self.customer_writes("+15551230003", "Hello")?;
+        let mut forged = request.clone();
+        let body = String::from_utf8_lossy(forged.body()).replace("Hello", "Hullo");
+        *forged.body_mut() = body.into();
+        let answer = self.front.handle(forged).await;
+        self.expect("one letter of the body is changed", "403 refused", said(&answer));
+        self.expect("the table knows", "nothing", self.recorded(&sid)?);
+        self.expect("Interactions at Twilio", 0, self.live_interactions(&sid));
+        let answer = self.front.handle(request).await;
+        self.expect("the true one", "200 created", said(&answer));
+        Ok(())
+    }
+
+    async fn twilio_is_down(&mut self) -> anyhow::Result<()> {
+        self.chapter(3);
+        self.system.twilio.misbehave(Fault {
+            on: Matcher::Any,
+            times: Times::Forever,
+            what: Misbehaviour::Status { status: 503, code: 20503, retry_after: None },
+        });
+        let (request, sid) = self.customer_writes("+15551230004", "Is this thing on?")?;
+        let answer = self.front.handle(request).await;
+        self.expect("every call to Twilio is answered 503", "202 deferred", said(&answer));
+        for _ in 0..3 {
+            self.a_minute_passes().await;
+        }
+        self.expect("three minutes later, still waiting", 0, self.live_interactions(&sid));
+        self.system.twilio.behave();
+        for _ in 0..2 {
+            self.a_minute_passes().await;
+        }
+        self.expect("Twilio is back; two sweeps later", 1, self.live_interactions(&sid));
+        self.expect("the table knows", "open", {
+            self.a_minute_passes().await;
+            self.recorded(&sid)?
+        });
+        Ok(())
+    }
+
+    async fn an_answer_is_lost(&mut self) -> anyhow::Result<()> {
+        self.chapter(4);
+        self.interactions_fail(Times::Next(1), Misbehaviour::LostAfter);
+        let (request, sid) = self.customer_writes("+15551230005", "Hello")?;
+        let answer = self.front.handle(request).await;
+        self.expect("Twilio acts, but its answer is lost", "202 deferred", said(&answer));
+        self.expect("the claim stands", "claimed", self.recorded(&sid)?);
+        let report = self.a_minute_passes().await;
+        self.expect("a minute later the sweeper asks Twilio first", 1, report.finished);
+        self.expect("Interactions at Twilio", 1, self.live_interactions(&sid));
+        Ok(())
+    }
+}
+
+/// Status and outcome of an answer.
+fn said(answer: &Response<Bytes>) -> String {
+    let body: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
+    let word = body["outcome"].as_str().or(body["error"].as_str()).unwrap_or_default();
+    format!("{} {word}", answer.status().as_u16())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_line_that_differs_makes_the_exit_code_1() {
+        let mut stage = Stage::set(true).await.unwrap();
+        stage.expect("as it should be", 1, 1);
+        assert_eq!(format!("{:?}", stage.curtain()), format!("{:?}", ExitCode::SUCCESS));
+        let mut stage = Stage::set(true).await.unwrap();
+        stage.expect("as it should be", 1, 1);
+        stage.expect("a broken promise", 1, 2);
+        assert_eq!(format!("{:?}", stage.curtain()), format!("{:?}", ExitCode::FAILURE));
+    }
+}

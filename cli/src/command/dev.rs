@@ -1,0 +1,242 @@
+//! `flexglue dev`: every function on one port, behind a front like API Gateway's, beside the embedded DynamoDB
+//! and a simulated Twilio that calls it back over HTTP. Runs until it is stopped.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+
+use anstream::println;
+use anyhow::Context as _;
+use bytes::Bytes;
+use clap::Args;
+use http::{Method, Response, StatusCode};
+use orphan_sweeper::OrphanSweeper;
+use shared::{
+    clock::{Clock, SystemClock},
+    problem::{json, problem},
+    random::SystemRandom,
+    telemetry,
+    transport::{HttpsTransport, Transport},
+};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+
+use super::paint::{FAINT, HEADING, paint};
+use crate::local::{
+    dynamodb::Dynamo,
+    gateway::{self, EventShape, Function},
+    system::{self, CONVERSATIONS_PATH, Options, SMS_NUMBER, System},
+};
+
+/// Options of `flexglue dev`.
+#[derive(Debug, Args)]
+pub(super) struct Dev {
+    /// Where the functions are served
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Where the simulated Twilio's REST APIs are served
+    #[arg(long, default_value = "127.0.0.1:4010")]
+    twilio: SocketAddr,
+    /// Where the embedded DynamoDB is served
+    #[arg(long, default_value = "127.0.0.1:8000")]
+    dynamodb: SocketAddr,
+    /// Keeps the table in this file; in memory otherwise
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Seconds between two sweeps
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    sweep_every: u64,
+}
+
+/// Where a customer's message is given to the simulated Twilio.
+const CUSTOMER_PATH: &str = "/_twilio/customer-writes";
+
+/// How long the simulated Twilio waits for an answer to its webhooks.
+const WEBHOOK_LIMIT: Duration = Duration::from_secs(5);
+
+/// How often the simulated Twilio looks whether it has something to send.
+const BEAT: Duration = Duration::from_millis(50);
+
+impl Dev {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        telemetry::start_logging(Arc::clone(&clock), |name| std::env::var(name).ok());
+        let to_functions = bind(self.listen).await?;
+        let to_twilio = bind(self.twilio).await?;
+        let to_dynamodb = bind(self.dynamodb).await?;
+        let public_url = format!("http://{}", to_functions.local_addr()?);
+        let system = System::new(Options {
+            simulator: simulator::Settings::default(),
+            dynamo: match &self.data {
+                Some(path) => Dynamo::file(path)?,
+                None => Dynamo::memory()?,
+            },
+            clock,
+            random: Arc::new(SystemRandom),
+            emit: telemetry::stdout(),
+            variables: std::collections::BTreeMap::new(),
+            public_url: public_url.clone(),
+        })?;
+        let world = system.world().await;
+        let routes = system.front(EventShape::HttpApi, Arc::new(system.inbound_webhook(&world))).route(
+            Method::POST,
+            CUSTOMER_PATH,
+            Arc::new(Customer(system.twilio.clone())),
+        );
+        let sweeper = system.orphan_sweeper(&world);
+        introduce(&system, &public_url, &to_twilio, &to_dynamodb)?;
+
+        let (stop, stopped) = watch::channel(());
+        let until = || {
+            let mut stopped = stopped.clone();
+            async move {
+                // An error means that the sender is gone, which is a stop as well.
+                let _ = stopped.changed().await;
+            }
+        };
+        let mut parts = JoinSet::new();
+        let dynamo = system.dynamo.clone();
+        let (at_stop, twilio_stop, dynamo_stop) = (until(), until(), until());
+        parts.spawn(async move {
+            gateway::serve(to_functions, Arc::new(routes), at_stop).await.map_err(anyhow::Error::from)
+        });
+        let twilio = system.twilio.clone();
+        parts.spawn(async move { twilio.serve(to_twilio, twilio_stop).await.map_err(anyhow::Error::from) });
+        parts.spawn(async move { dynamo.serve(to_dynamodb, dynamo_stop).await.map_err(anyhow::Error::from) });
+        parts.spawn(send_webhooks(system.twilio.clone(), until()));
+        parts.spawn(sweep(sweeper, Duration::from_secs(self.sweep_every), until()));
+
+        let failed = tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted.err().map(anyhow::Error::from),
+            ended = parts.join_next() => ended.and_then(|ended| ended.map_err(anyhow::Error::from).flatten().err()),
+        };
+        drop(stop);
+        while parts.join_next().await.is_some() {}
+        match failed {
+            None => Ok(ExitCode::SUCCESS),
+            Some(error) => Err(error),
+        }
+    }
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{address} cannot be listened on; choose another"))
+}
+
+fn introduce(
+    system: &System,
+    public_url: &str,
+    twilio: &TcpListener,
+    dynamodb: &TcpListener,
+) -> anyhow::Result<()> {
+    let account = system.twilio.settings();
+    let url = format!("{public_url}{CONVERSATIONS_PATH}");
+    let form: Vec<(String, String)> = [
+        ("EventType", "onMessageAdded"),
+        ("AccountSid", &account.account_sid),
+        ("InstanceSid", &account.chat_service_sid),
+        ("ConversationSid", "CH00000000000000000000000000000001"),
+        ("Author", "+15551230009"),
+        ("Index", "0"),
+        ("Source", "API"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec();
+    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(&form).finish();
+    let signature = simulator::sign(&account.auth_token, &url, &form);
+    println!("{}", paint(HEADING, "flexglue dev"));
+    println!("  functions         {url}");
+    println!("  simulated Twilio  http://{}   (all its REST APIs)", twilio.local_addr()?);
+    println!("  DynamoDB          http://{}   table {}", dynamodb.local_addr()?, system.settings.table);
+    println!("\n{}", paint(FAINT, "A customer writes; the simulated Twilio calls the function back:"));
+    println!(
+        "  curl --data-urlencode 'from=+15551230001' --data-urlencode 'body=Hello' {public_url}{CUSTOMER_PATH}"
+    );
+    println!("{}", paint(FAINT, "A webhook by hand, signed with the simulated account's token:"));
+    println!("  curl -H 'X-Twilio-Signature: {signature}' -d '{body}' {url}");
+    println!("{}", paint(FAINT, "What the simulated Twilio holds:"));
+    println!(
+        "  curl -u {}:{} http://{}/v1/Conversations",
+        account.account_sid,
+        account.auth_token,
+        twilio.local_addr()?
+    );
+    println!("\n{}", paint(FAINT, "Stop with Ctrl-C. What follows are the functions' own log lines."));
+    Ok(())
+}
+
+/// Sends the simulated Twilio's webhooks, each once, as Twilio does.
+async fn send_webhooks(twilio: simulator::Twilio, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let transport = HttpsTransport::new()?;
+    let mut stop = std::pin::pin!(stop);
+    let mut under_way = JoinSet::new();
+    loop {
+        for webhook in twilio.take_webhooks() {
+            let (request, transport) = (twilio.webhook_request(&webhook), transport.clone());
+            under_way.spawn(async move {
+                let _ = tokio::time::timeout(WEBHOOK_LIMIT, transport.send(request)).await;
+            });
+        }
+        while under_way.try_join_next().is_some() {}
+        tokio::select! {
+            () = &mut stop => return Ok(()),
+            () = tokio::time::sleep(BEAT) => {}
+        }
+    }
+}
+
+/// The schedule of the sweeper.
+async fn sweep(
+    sweeper: OrphanSweeper,
+    every: Duration,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => return Ok(()),
+            () = tokio::time::sleep(every) => {
+                system::sweep(&sweeper).await;
+            }
+        }
+    }
+}
+
+/// Takes `from`, `to` and `body` of a form for a customer's message.
+struct Customer(simulator::Twilio);
+
+impl Function for Customer {
+    fn invoke(
+        &self,
+        event: serde_json::Value,
+    ) -> futures_util::future::BoxFuture<'_, Result<serde_json::Value, String>> {
+        Box::pin(async move {
+            let event: lambda_http::request::LambdaRequest =
+                serde_json::from_value(event).map_err(|error| error.to_string())?;
+            let request =
+                shared::webhook::RawRequest::from_lambda(event).map_err(|error| error.to_string())?;
+            let answer = shared::gateway::Answer::from(self.writes(&request.body));
+            serde_json::to_value(answer).map_err(|error| error.to_string())
+        })
+    }
+}
+
+impl Customer {
+    fn writes(&self, form: &[u8]) -> Response<Bytes> {
+        let field = |name: &str| {
+            form_urlencoded::parse(form).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+        };
+        let (Some(from), Some(body)) = (field("from"), field("body")) else {
+            return problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "from and body are needed");
+        };
+        let to = field("to").unwrap_or_else(|| SMS_NUMBER.to_owned());
+        let written = self.0.customer_writes(&from, &to, &body);
+        json(
+            StatusCode::CREATED,
+            &serde_json::json!({
+                "conversation_sid": written.conversation_sid,
+                "message_sid": written.message_sid,
+                "index": written.index,
+            }),
+        )
+    }
+}

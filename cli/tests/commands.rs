@@ -1,0 +1,134 @@
+//! The compiled command line, as a person runs it.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "these are tests, helpers and all")]
+
+use std::{process::Stdio, sync::Arc, time::Duration};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use http::{Method, Request};
+use serde_json::Value;
+use shared::transport::{HttpsTransport, Transport};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_flexglue");
+
+#[tokio::test]
+async fn the_demo_holds_and_says_so_without_colours_in_a_pipe() {
+    let output = Command::new(BINARY).arg("demo").output().await.unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("22 of 22 held") && !text.contains('✗'), "{text}");
+    assert!(!text.contains('\u{1b}'), "no colours where nobody looks");
+}
+
+#[tokio::test]
+async fn the_demo_tells_the_same_in_json() {
+    let output = Command::new(BINARY).args(["demo", "--json"]).output().await.unwrap();
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 22);
+    assert!(lines.iter().all(|line| line["holds"] == true && line["expected"] == line["seen"]));
+}
+
+/// `flexglue dev` on free ports, killed when dropped.
+struct Dev {
+    _process: Child,
+    introduction: Vec<String>,
+    transport: Arc<dyn Transport>,
+}
+
+impl Dev {
+    async fn start() -> Self {
+        let mut process = Command::new(BINARY)
+            .args(["dev", "--listen", "127.0.0.1:0", "--twilio", "127.0.0.1:0", "--dynamodb", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut introduction = Vec::new();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            let done = line.starts_with("Stop with");
+            introduction.push(line);
+            if done {
+                break;
+            }
+        }
+        // Somebody must go on reading, or the process stops when the pipe is full.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Self { _process: process, introduction, transport: Arc::new(HttpsTransport::new().unwrap()) }
+    }
+
+    /// The words of the line that begins so.
+    fn line(&self, begins: &str) -> Vec<String> {
+        let line = self.introduction.iter().find(|line| line.trim_start().starts_with(begins));
+        line.expect("the introduction has this line").split_whitespace().map(str::to_owned).collect()
+    }
+
+    async fn ask(&self, method: Method, url: &str, headers: &[(&str, &str)], body: &str) -> (u16, Value) {
+        let mut request = Request::builder().method(method).uri(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Bytes::copy_from_slice(body.as_bytes())).unwrap();
+        let answer = self.transport.send(request).await.unwrap();
+        (answer.status().as_u16(), serde_json::from_slice(answer.body()).unwrap_or_default())
+    }
+}
+
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+
+/// The lines that it prints for pasting work, and a message goes all the way round over HTTP.
+#[tokio::test]
+async fn dev_serves_all_of_it_and_its_lines_can_be_pasted() {
+    let dev = Dev::start().await;
+
+    // The webhook by hand.
+    let by_hand = dev.introduction.iter().find(|line| line.contains("X-Twilio-Signature")).unwrap();
+    let quoted: Vec<&str> = by_hand.split('\'').collect();
+    let signature = quoted[1].strip_prefix("X-Twilio-Signature: ").unwrap();
+    let url = by_hand.rsplit(' ').next().unwrap();
+    let headers = [FORM, ("x-twilio-signature", signature)];
+    let (status, body) = dev.ask(Method::POST, url, &headers, quoted[3]).await;
+    assert_eq!((status, body["outcome"].as_str()), (200, Some("created")));
+    let (status, _) = dev.ask(Method::POST, url, &[FORM], quoted[3]).await;
+    assert_eq!(status, 403);
+
+    // A customer writes; the simulated Twilio calls back.
+    let customer = dev.line("curl --data-urlencode").pop().unwrap();
+    let (status, written) = dev.ask(Method::POST, &customer, &[FORM], "from=%2B15551230001&body=Hello").await;
+    assert_eq!(status, 201);
+    let sid = written["conversation_sid"].as_str().unwrap();
+    let login = dev.line("curl -u")[2].clone();
+    let authorization = format!("Basic {}", BASE64_STANDARD.encode(login));
+    let twilio = dev.line("simulated Twilio")[2].clone();
+    let workspace = simulator::Settings::default().workspace_sid;
+    let tasks = format!(
+        "{twilio}/v1/Workspaces/{workspace}/Tasks?EvaluateTaskAttributes=conversationSid%20%3D%3D%20%22{sid}%22"
+    );
+    let found = tokio::time::timeout(Duration::from_secs(20), async {
+        loop {
+            let (_, body) = dev.ask(Method::GET, &tasks, &[("authorization", &authorization)], "").await;
+            if body["tasks"].as_array().is_some_and(|tasks| !tasks.is_empty()) {
+                return body["tasks"].as_array().map(Vec::len);
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    assert_eq!(found.await.expect("the task appears"), Some(1));
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() {
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = Command::new(BINARY).args(["dev", "--listen", &address]).output().await.unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains(&address) && said.contains("choose another"), "{said}");
+}
