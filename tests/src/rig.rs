@@ -12,7 +12,7 @@ use bytes::Bytes;
 use flexglue::local::{
     dynamodb::Dynamo,
     gateway::{EventShape, Routes},
-    system::{self, Options, PUBLIC_URL, System},
+    system::{self, CONVERSATIONS_PATH, Options, PUBLIC_URL, SMS_NUMBER, System, WHATSAPP_NUMBER},
 };
 use http::{Request, Response};
 use inbound_webhook::InboundWebhook;
@@ -26,7 +26,7 @@ use shared::{
     random::{Random, SeededRandom},
     sid::ConversationSid,
 };
-use simulator::ChannelStatus;
+use simulator::{Address, ChannelStatus, Integration};
 
 use crate::wires::Unhurried;
 
@@ -228,6 +228,23 @@ impl Default for Rig {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// An account whose addresses, a web chat among them, send every event that we read.
+pub fn every_event(account: &mut simulator::Settings) {
+    let events =
+        ["onMessageAdded", "onParticipantAdded", "onConversationStateUpdated", "onConversationRemoved"];
+    let integration = Integration::Webhook {
+        url: format!("{PUBLIC_URL}{CONVERSATIONS_PATH}"),
+        method: "POST".to_owned(),
+        filters: events.map(str::to_owned).to_vec(),
+    };
+    account.addresses = [("sms", SMS_NUMBER), ("whatsapp", WHATSAPP_NUMBER), ("chat", "web")]
+        .map(|(kind, address)| Address {
+            integration: integration.clone(),
+            ..Address::webhook(kind, address, "")
+        })
+        .to_vec();
 }
 
 /// A deadline for what a test asks itself.

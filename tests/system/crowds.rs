@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flexglue_tests::rig::{Answer, CUSTOMER, Rig};
+use flexglue_tests::rig::{self, Answer, CUSTOMER, Rig};
 use futures_util::{StreamExt as _, stream};
 
 fn outcomes(answers: &[Answer]) -> BTreeMap<&str, usize> {
@@ -77,7 +77,7 @@ async fn all_events_of_a_conversation_in_any_order_are_one_interaction() {
         let rig = Rig::with(
             seed,
             |account| {
-                super::messages::every_event(account);
+                rig::every_event(account);
                 account.duplicate_guard = false;
             },
             &[],

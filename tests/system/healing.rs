@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flexglue_tests::rig::{Answer, CUSTOMER, Rig};
+use flexglue_tests::rig::{self, Answer, CUSTOMER, Rig};
 use orphan_sweeper::{SweepReport, SweepRequest};
 use shared::conversation::Stage;
 use simulator::{Fault, Matcher, Misbehaviour, Times};
@@ -208,7 +208,7 @@ async fn an_interaction_nobody_could_record_is_closed_with_its_conversation() {
     let rig = Rig::with(
         1,
         |account| {
-            super::messages::every_event(account);
+            rig::every_event(account);
             account.closing_ends_channel = false;
         },
         &[],

@@ -11,7 +11,6 @@
 mod crowds;
 mod healing;
 mod killed;
-mod logs;
 mod messages;
 mod set_up;
 mod table;

@@ -3,29 +3,9 @@
 use std::time::Duration;
 
 use flexglue::local::system::{SMS_NUMBER, WHATSAPP_NUMBER};
-use flexglue_tests::rig::{Answer, CUSTOMER, Rig};
+use flexglue_tests::rig::{Answer, CUSTOMER, Rig, every_event};
 use serde_json::{Value, json};
 use shared::conversation::{Stage, What};
-use simulator::{Address, Integration};
-
-const EVERY_EVENT: [&str; 4] =
-    ["onMessageAdded", "onParticipantAdded", "onConversationStateUpdated", "onConversationRemoved"];
-
-/// An account whose addresses send every event that we read.
-pub(crate) fn every_event(account: &mut simulator::Settings) {
-    let filters: Vec<String> = EVERY_EVENT.map(str::to_owned).to_vec();
-    let integration = Integration::Webhook {
-        url: "https://flexglue.example/webhooks/conversations".to_owned(),
-        method: "POST".to_owned(),
-        filters,
-    };
-    account.addresses = [("sms", SMS_NUMBER), ("whatsapp", WHATSAPP_NUMBER), ("chat", "web")]
-        .map(|(kind, address)| Address {
-            integration: integration.clone(),
-            ..Address::webhook(kind, address, "")
-        })
-        .to_vec();
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_first_message_becomes_one_interaction() {

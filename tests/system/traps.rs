@@ -12,7 +12,7 @@ use flexglue::local::{
     gateway::Routes,
     system::{self, CONVERSATIONS_PATH, PUBLIC_URL, SMS_NUMBER},
 };
-use flexglue_tests::rig::{Answer, CUSTOMER, Rig};
+use flexglue_tests::rig::{self, Answer, CUSTOMER, Rig};
 use futures_util::future::{BoxFuture, join_all};
 use http::{Request, Response};
 use shared::{
@@ -106,7 +106,7 @@ async fn trap_4_an_album_of_images_is_one_interaction() {
 
 #[tokio::test(start_paused = true)]
 async fn trap_5_an_event_is_its_conversation_and_what_happened_to_it() {
-    let rig = Rig::with(1, super::messages::every_event, &[]);
+    let rig = Rig::with(1, rig::every_event, &[]);
     let front = rig.front().await;
     rig.system.twilio.customer_writes(CUSTOMER, SMS_NUMBER, "hello");
     rig.deliver_all(&front).await;
@@ -201,7 +201,7 @@ async fn trap_10_every_invocation_may_be_a_new_process() {
 
 #[tokio::test(start_paused = true)]
 async fn trap_16_expiry_forgets_what_is_over_and_locks_nothing() {
-    let rig = Rig::with(1, super::messages::every_event, &[]);
+    let rig = Rig::with(1, rig::every_event, &[]);
     let front = rig.front().await;
     rig.system.twilio.customer_writes(CUSTOMER, SMS_NUMBER, "hello");
     rig.deliver_all(&front).await;
@@ -377,7 +377,7 @@ async fn trap_30_what_an_agent_a_bot_or_a_back_end_says_opens_nothing() {
 
     // Somebody by identity in a conversation by SMS: known from the binding, or else asked of Twilio.
     for told_of_the_customer in [true, false] {
-        let rig = Rig::with(1, super::messages::every_event, &[]);
+        let rig = Rig::with(1, rig::every_event, &[]);
         let front = rig.front().await;
         rig.system.twilio.customer_writes(CUSTOMER, SMS_NUMBER, "hello");
         let webhooks = rig.system.twilio.take_webhooks();
@@ -399,7 +399,7 @@ async fn trap_30_what_an_agent_a_bot_or_a_back_end_says_opens_nothing() {
     }
 
     // A bot in a web chat, where both are there by identity.
-    let rig = Rig::with(1, super::messages::every_event, &[]);
+    let rig = Rig::with(1, rig::every_event, &[]);
     let front = rig.front().await;
     let chat = rig.system.twilio.create_chat_conversation("web", "guest-1", &serde_json::json!({}));
     rig.pass(Duration::from_secs(2)).await;
@@ -415,7 +415,7 @@ async fn trap_30_what_an_agent_a_bot_or_a_back_end_says_opens_nothing() {
 #[tokio::test(start_paused = true)]
 async fn trap_30_in_doubt_the_sweeper_asks_later() {
     for (author, interactions) in [("guest-1", 1), ("bot", 0)] {
-        let rig = Rig::with(1, super::messages::every_event, &[]);
+        let rig = Rig::with(1, rig::every_event, &[]);
         let front = rig.front().await;
         let chat = rig.system.twilio.create_chat_conversation("web", "guest-1", &serde_json::json!({}));
         rig.pass(Duration::from_secs(2)).await;

@@ -1,7 +1,7 @@
 //! `POST /webhooks/conversations`: turns the first message of a customer into exactly one Interaction.
 //!
-//! Read [`InboundWebhook::handle`]: it is the whole of it. A request is verified, the event in it is read, and
-//! each kind of event has its own file: [`message_added`], [`participant_added`], [`over`].
+//! Read `InboundWebhook::answer` first: it is the whole of it. A request is verified, the event in it is read, and
+//! each kind of event has its own file: `message_added`, `participant_added`, `over`.
 
 mod message_added;
 mod outcome;

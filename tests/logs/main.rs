@@ -1,4 +1,7 @@
-//! What reaches a log.
+//! What reaches a log. One test in a process of its own: who listens to which line is decided once for a whole
+//! process, so that tests beside it would decide it too.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "these are tests, helpers and all")]
 
 use std::{
     io,
@@ -6,7 +9,7 @@ use std::{
 };
 
 use flexglue::local::system::SMS_NUMBER;
-use flexglue_tests::rig::{CUSTOMER, Rig};
+use flexglue_tests::rig::{self, CUSTOMER, Rig};
 use serde_json::{Value, json};
 use shared::telemetry;
 use simulator::{Fault, Matcher, Misbehaviour, Times};
@@ -34,10 +37,15 @@ impl MakeWriter<'_> for Kept {
     }
 }
 
-/// A run with everything in it, at the chattiest level: no token, no number, no name, no body.
 #[tokio::test(start_paused = true)]
+async fn logs_tell_which_conversation_and_nothing_of_anybody() {
+    a_log_of_the_whole_run_tells_nothing_of_anybody().await;
+    log_lines_carry_the_request_and_the_conversation().await;
+}
+
+/// A run with everything in it, at the chattiest level: no token, no number, no name, no body.
 async fn a_log_of_the_whole_run_tells_nothing_of_anybody() {
-    let rig = Rig::with(1, super::messages::every_event, &[]);
+    let rig = Rig::with(1, rig::every_event, &[]);
     let kept = Kept::default();
     let subscriber = telemetry::subscriber(Arc::clone(&rig.system.clock), LevelFilter::TRACE, kept.clone());
     let guard = tracing::subscriber::set_default(subscriber);
@@ -98,7 +106,6 @@ async fn a_log_of_the_whole_run_tells_nothing_of_anybody() {
 }
 
 /// One line leads to the next: the request and the conversation stand in each.
-#[tokio::test(start_paused = true)]
 async fn log_lines_carry_the_request_and_the_conversation() {
     let rig = Rig::new();
     let kept = Kept::default();
