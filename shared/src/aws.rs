@@ -9,6 +9,7 @@ use aws_config::{
 };
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 
 use crate::{
@@ -48,6 +49,18 @@ fn common(
                 .operation_attempt_timeout(TRY_LIMIT)
                 .build(),
         )
+}
+
+/// Why a call failed, in a word or two. Never what was asked or answered: a refusal may quote an item.
+#[must_use]
+pub fn reason<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> &str {
+    match error {
+        SdkError::ConstructionFailure(_) => "the request could not be made",
+        SdkError::TimeoutError(_) => "no answer in time",
+        SdkError::DispatchFailure(_) => "no connection, or it broke",
+        SdkError::ResponseError(_) => "the answer could not be read",
+        _ => error.code().unwrap_or("an error without a code"),
+    }
 }
 
 /// No configuration file: the set may not be empty, so it holds one that is.

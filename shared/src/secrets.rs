@@ -180,8 +180,7 @@ impl Secrets {
             SecretSource::Given(credentials) => Ok(credentials.clone()),
             SecretSource::SecretsManager { client, arn } => {
                 let answer = client.get_secret_value().secret_id(arn).send().await.map_err(|error| {
-                    // The error names the operation and its reason, never the value.
-                    tracing::error!(error = %aws_smithy_types::error::display::DisplayErrorContext(&error));
+                    tracing::error!(reason = crate::aws::reason(&error), "Secrets Manager");
                     SecretsError::Unreadable
                 })?;
                 let text = answer.secret_string().ok_or(SecretsError::Unreadable)?;

@@ -1,6 +1,6 @@
 //! What the tests of the whole system are made of: the [`rig`] holds everything in one process on a virtual
 //! clock, [`wires`] go between a function and what it calls, to be slow, to lose, to be cut, and
-//! [`runtime_api`] runs compiled functions as Lambda does.
+//! [`runtime_api`] runs compiled functions as Lambda does, against an account on [`loopback`].
 
 #![allow(
     clippy::expect_used,
@@ -8,6 +8,7 @@
     reason = "what cannot be set up fails the test that wanted it"
 )]
 
+pub mod loopback;
 pub mod rig;
 pub mod runtime_api;
 pub mod wires;

@@ -101,3 +101,22 @@ async fn all_events_of_a_conversation_in_any_order_are_one_interaction() {
         assert_eq!(rig.system.twilio.interactions().len(), 1, "seed {seed}");
     }
 }
+
+/// The same on four threads and the machine's own clock, where interleavings are the machine's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn fifty_identical_webhooks_on_four_threads_are_one_interaction() {
+    for seed in 0..10 {
+        let rig = Rig::with(seed, |account| account.duplicate_guard = false, &[]);
+        let front = std::sync::Arc::new(rig.front_in(&rig.unhurried_world().await));
+        let request = rig.message(CUSTOMER, "hello");
+        let mut callers = tokio::task::JoinSet::new();
+        for _ in 0..50 {
+            let (front, request) = (std::sync::Arc::clone(&front), request.clone());
+            callers.spawn(async move { Answer::of(&front.handle(request).await) });
+        }
+        let answers = callers.join_all().await;
+        assert_eq!(outcomes(&answers)["created"], 1, "seed {seed}: {answers:?}");
+        assert!(answers.iter().all(|answer| answer.status == 200), "seed {seed}: {answers:?}");
+        assert_eq!(rig.system.twilio.interactions().len(), 1, "seed {seed}");
+    }
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use flexglue::local::system;
 use flexglue_tests::{
-    rig::{CUSTOMER, Rig},
+    rig::{CUSTOMER, Rig, forever},
     wires::Fuse,
 };
 use shared::conversation::Stage;
@@ -99,6 +99,24 @@ async fn two_sweeps_are_the_longest_wait() {
         rig.sweep_after_a_minute().await;
         assert_one_interaction(&rig, &format!("{seconds_before_the_sweep} s")).await;
     }
+}
+
+/// However much time an invocation has: an owner asks within its lease only, and well before it ends.
+#[tokio::test(start_paused = true)]
+async fn the_right_to_ask_ends_with_the_lease() {
+    let rig = rig();
+    let world = rig.system.world().await;
+    let opener = shared::parts::Parts::new("test", &rig.system.settings, &world).opener;
+    rig.system.twilio.customer_writes(CUSTOMER, system::SMS_NUMBER, "hello");
+    let sid = rig.system.twilio.conversations()[0].sid.parse().unwrap();
+    let message =
+        shared::conversation::FirstMessage { author: Some(CUSTOMER.to_owned().into()), ..Default::default() };
+    let claim = opener.claim(&sid, &message, None, forever()).await.unwrap().unwrap();
+    rig.pass(Duration::from_secs(16)).await;
+    assert_eq!(opener.open(claim, false, forever()).await, shared::opening::Opened::Deferred);
+    assert!(rig.system.twilio.requests().is_empty());
+    rig.sweep_after_a_minute().await;
+    assert_one_interaction(&rig, "after the sweep").await;
 }
 
 /// A process that was frozen for longer than its lease goes on where it was, while another has taken over.

@@ -8,59 +8,16 @@
     reason = "these are tests, helpers and all"
 )]
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, time::Duration};
 
-use flexglue::local::{clock::SimulatorClock, dynamodb::Dynamo};
-use flexglue_tests::runtime_api::{FunctionError, Instance, StartError};
+use flexglue_tests::{
+    loopback::{Account, TABLE},
+    runtime_api::{FunctionError, Instance, StartError},
+};
 use serde_json::Value;
-use shared::clock::SystemClock;
 use simulator::{Fault, Matcher, Misbehaviour, Times};
-use tokio::net::TcpListener;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_inbound-webhook");
-const TABLE: &str = "flexglue";
-
-/// The parts that the function speaks to, on loopback.
-struct Account {
-    twilio: simulator::Twilio,
-    dynamo: Dynamo,
-    environment: BTreeMap<String, String>,
-}
-
-async fn account() -> Account {
-    let dynamo = Dynamo::memory().unwrap();
-    dynamo.create_state_table(TABLE).unwrap();
-    let settings = simulator::Settings::default();
-    let clock = Arc::new(SimulatorClock(Arc::new(SystemClock)));
-    let twilio = simulator::Twilio::new(settings.clone(), clock);
-    let (to_dynamo, to_twilio) = (listener().await, listener().await);
-    let dynamodb_url = format!("http://{}", to_dynamo.local_addr().unwrap());
-    let twilio_url = format!("http://{}", to_twilio.local_addr().unwrap());
-    let served = dynamo.clone();
-    tokio::spawn(async move { served.serve(to_dynamo, std::future::pending()).await });
-    tokio::spawn(twilio.clone().serve(to_twilio, std::future::pending()));
-    let environment = [
-        ("TABLE_NAME", TABLE.to_owned()),
-        ("TWILIO_ACCOUNT_SID", settings.account_sid),
-        ("TWILIO_AUTH_TOKEN", settings.auth_token),
-        ("FLEX_WORKSPACE_SID", settings.workspace_sid),
-        ("FLEX_WORKFLOW_SID", settings.workflow_sid),
-        ("FLEX_CHAT_SERVICE_SID", settings.chat_service_sid),
-        ("TWILIO_FLEX_API_URL", twilio_url.clone()),
-        ("TWILIO_CONVERSATIONS_API_URL", twilio_url.clone()),
-        ("TWILIO_TASKROUTER_API_URL", twilio_url),
-        ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_url),
-        ("AWS_REGION", "us-east-1".to_owned()),
-        ("AWS_ACCESS_KEY_ID", "local".to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
-    ];
-    let environment = environment.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
-    Account { twilio, dynamo, environment }
-}
-
-async fn listener() -> TcpListener {
-    TcpListener::bind("127.0.0.1:0").await.unwrap()
-}
 
 fn event(name: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/events").join(name);
@@ -73,7 +30,7 @@ fn body(answer: &Value) -> Value {
 
 #[tokio::test]
 async fn events_of_every_front_end_become_interactions() {
-    let account = account().await;
+    let account = Account::start().await;
     let function = Instance::start(BINARY, account.environment.clone()).await.unwrap();
     for name in ["http-api.json", "rest-api.json", "function-url.json", "alb.json"] {
         let answer = function.invoke(event(name)).await.unwrap();
@@ -91,7 +48,7 @@ async fn events_of_every_front_end_become_interactions() {
 
 #[tokio::test]
 async fn what_is_forged_foreign_or_odd_is_refused_and_the_process_lives_on() {
-    let account = account().await;
+    let account = Account::start().await;
     let function = Instance::start(BINARY, account.environment.clone()).await.unwrap();
     let good = event("http-api.json");
     let with = |pointer: &str, value: Value| {
@@ -122,7 +79,7 @@ async fn what_is_forged_foreign_or_odd_is_refused_and_the_process_lives_on() {
 /// Killed by SIGKILL while Twilio has the request: the claim is there, and due.
 #[tokio::test]
 async fn killed_while_twilio_is_asked_the_claim_stands_and_is_due() {
-    let account = account().await;
+    let account = Account::start().await;
     let function = Instance::start(BINARY, account.environment.clone()).await.unwrap();
     let hang = Fault {
         on: Matcher::route("POST /v1/Interactions"),
@@ -149,7 +106,7 @@ async fn killed_while_twilio_is_asked_the_claim_stands_and_is_due() {
 /// A Twilio that says nothing costs the caller less than the five seconds that Twilio waits.
 #[tokio::test]
 async fn it_answers_within_four_seconds_whatever_twilio_does() {
-    let account = account().await;
+    let account = Account::start().await;
     let function = Instance::start(BINARY, account.environment.clone()).await.unwrap();
     account.twilio.misbehave(Fault { on: Matcher::Any, times: Times::Forever, what: Misbehaviour::Hang });
     let answer = tokio::time::timeout(Duration::from_secs(4), function.invoke(event("http-api.json"))).await;
@@ -162,7 +119,7 @@ async fn it_answers_within_four_seconds_whatever_twilio_does() {
 
 #[tokio::test]
 async fn a_bad_configuration_stops_it_at_the_start_with_one_message() {
-    let mut environment = account().await.environment;
+    let mut environment = Account::start().await.environment;
     environment.remove("TABLE_NAME");
     environment.insert("FLEX_WORKFLOW_SID".to_owned(), "WS00000000000000000000000000000001".to_owned());
     let Err(error) = Instance::start(BINARY, environment).await else { panic!("it started") };
@@ -176,7 +133,7 @@ async fn a_bad_configuration_stops_it_at_the_start_with_one_message() {
 
 #[tokio::test]
 async fn a_table_that_is_not_there_is_503() {
-    let mut account = account().await;
+    let mut account = Account::start().await;
     account.environment.insert("TABLE_NAME".to_owned(), "no-such-table".to_owned());
     let function = Instance::start(BINARY, account.environment).await.unwrap();
     let answer = function.invoke(event("http-api.json")).await;

@@ -39,15 +39,19 @@ pub struct OrphanSweeper {
     opener: Opener,
 }
 
-/// Records taken from each part of the index in one sweep. What is left over is the oldest of the next.
-const PER_SHARD: i32 = 25;
+/// Records taken from each part of the index in one sweep: 1,600 in all. What is left over is the oldest of
+/// the next.
+const PER_SHARD: i32 = 100;
 
 /// Records worked on at once. Twilio answers three questions for tasks a second, and asks to slow down
 /// otherwise, which the client obeys.
 const AT_ONCE: usize = 8;
 
-/// What one record may take. Several of Twilio's answers, or a few that do not come.
+/// What one record may take at most: several of Twilio's answers, or a few that do not come.
 const PER_RECORD: Duration = Duration::from_secs(8);
+
+/// With less time than this left no further record is begun.
+const SHORTEST: Duration = Duration::from_secs(3);
 
 impl OrphanSweeper {
     /// The function as `settings` say, in `world`.
@@ -98,7 +102,7 @@ impl OrphanSweeper {
 
     /// Brings one record to its end, or a step nearer.
     async fn settle(&self, sid: ConversationSid, deadline: Deadline) -> Ending {
-        if deadline.remaining() < PER_RECORD {
+        if deadline.remaining() < SHORTEST {
             return Ending::Left;
         }
         let deadline = deadline.or_sooner(PER_RECORD);

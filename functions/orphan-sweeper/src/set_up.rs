@@ -25,6 +25,7 @@ impl OrphanSweeper {
             Ok(channel) => channel,
             Err(error) => {
                 tracing::warn!(%error, "the channel of an Interaction could not be looked at");
+                self.change(record, deadline, Conversation::still_setting_up).await?;
                 return Ok(Ending::Left);
             }
         };
@@ -77,7 +78,7 @@ impl OrphanSweeper {
         record: Conversation,
         deadline: Deadline,
     ) -> Result<Ending, LedgerError> {
-        if record.still_setting_up(self.opener.clock.now()).is_none() {
+        if record.is_overdue(self.opener.clock.now()) {
             return self.set_up_failed(record, None, deadline).await;
         }
         self.change(record, deadline, Conversation::still_setting_up).await?;

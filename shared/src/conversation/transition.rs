@@ -306,13 +306,18 @@ impl Conversation {
         })
     }
 
-    /// The Interaction has not come up yet: looked at again later. `None` once it should have long since
-    /// ([`pace::SET_UP_LIMIT`]): it is then taken for failed.
+    /// Whether the Interaction should have come up long since ([`pace::SET_UP_LIMIT`]): one that has not is
+    /// then taken for failed.
+    #[must_use]
+    pub fn is_overdue(&self, now: Timestamp) -> bool {
+        let accepted = self.interaction.as_ref().map_or(self.updated_at, |interaction| interaction.since);
+        now.since(accepted) > pace::SET_UP_LIMIT
+    }
+
+    /// The Interaction has not come up yet, or could not be looked at: looked at again later.
     #[must_use]
     pub fn still_setting_up(&self, now: Timestamp) -> Option<Transition> {
-        let accepted = self.interaction.as_ref().map_or(self.updated_at, |interaction| interaction.since);
-        let in_time = now.since(accepted) <= pace::SET_UP_LIMIT;
-        (matches!(self.stage, Stage::SettingUp) && in_time).then(|| {
+        matches!(self.stage, Stage::SettingUp).then(|| {
             self.next(now, Happening::new(What::StillSettingUp, now), |next| {
                 next.attempts += 1;
                 next.due_at = Some(now + pace::retry(next.attempts));
@@ -553,8 +558,9 @@ mod tests {
 
     #[test]
     fn a_set_up_that_takes_for_ever_has_failed() {
-        assert!(setting_up().still_setting_up(at(600)).is_some());
-        assert_eq!(setting_up().still_setting_up(at(602)), None);
+        assert!(!setting_up().is_overdue(at(601)) && setting_up().is_overdue(at(602)));
+        let later = setting_up().still_setting_up(at(600)).unwrap().next;
+        assert!(later.is_overdue(at(602)) && later.due_at > Some(at(600)));
     }
 
     #[test]

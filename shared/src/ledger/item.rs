@@ -26,11 +26,9 @@ const CONVERSATION: &str = "conversation#";
 pub(super) type Item = HashMap<String, AttributeValue>;
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct RecordItem {
+struct RecordItem {
     pk: String,
     sk: String,
-    /// Of the write that put this version here.
-    pub(super) write_token: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     due_shard: Option<String>,
     /// Milliseconds.
@@ -44,7 +42,7 @@ pub(super) struct RecordItem {
 }
 
 impl RecordItem {
-    pub(super) fn into_conversation(self) -> Conversation {
+    fn into_conversation(self) -> Conversation {
         Conversation {
             due_at: self.due_at,
             forget_at: self.forget_at.map(Timestamp::from_seconds),
@@ -76,11 +74,10 @@ fn shard_of(sid: &ConversationSid) -> u8 {
     u8::try_from(digits.unwrap_or_default() % u32::from(DUE_SHARDS)).unwrap_or_default()
 }
 
-pub(super) fn from_conversation(conversation: &Conversation, write_token: &str) -> Result<Item, LedgerError> {
+pub(super) fn from_conversation(conversation: &Conversation) -> Result<Item, LedgerError> {
     dynamo::to_item(RecordItem {
         pk: conversation_key(&conversation.sid),
         sk: RECORD.to_owned(),
-        write_token: write_token.to_owned(),
         due_shard: conversation.due_at.map(|_| shard_key(shard_of(&conversation.sid))),
         due_at: conversation.due_at,
         forget_at: conversation.forget_at.map(Timestamp::as_seconds),
@@ -171,7 +168,7 @@ mod tests {
                 due_at: Some(Timestamp::from_millis(1_700_000_000_001)),
                 forget_at: Some(Timestamp::from_seconds(1_700_000_000)),
             };
-            let item = from_conversation(&record, "token").unwrap();
+            let item = from_conversation(&record).unwrap();
             assert_eq!(item["due_shard"], AttributeValue::S("due#15".to_owned()));
             assert_eq!(item["due_at"], AttributeValue::N("1700000000001".to_owned()));
             // Trap 16: TTL is in seconds.
@@ -184,7 +181,7 @@ mod tests {
     fn what_is_not_due_does_not_stand_in_the_index() {
         let sid: ConversationSid = "CH0000000000000000000000000000000f".parse().unwrap();
         let closed = Conversation::closed(None, &sid, Timestamp::from_millis(5)).unwrap().next;
-        let item = from_conversation(&closed, "token").unwrap();
+        let item = from_conversation(&closed).unwrap();
         assert!(!item.contains_key("due_shard") && !item.contains_key("due_at"));
     }
 

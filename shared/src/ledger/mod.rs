@@ -12,22 +12,21 @@
 
 mod item;
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use aws_sdk_dynamodb::{
     Client,
-    error::SdkError,
+    error::{ProvideErrorMetadata, SdkError},
     operation::transact_write_items::TransactWriteItemsError,
     types::{
         AttributeValue, CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
     },
 };
-use aws_smithy_types::error::display::DisplayErrorContext;
-use std::sync::Arc;
 
 pub use self::item::{DUE_INDEX, DUE_SHARDS};
-use self::item::{HistoryItem, RecordItem, conversation_key};
+use self::item::{HistoryItem, conversation_key};
 use crate::{
+    aws,
     clock::{Deadline, Timestamp},
     conversation::{Conversation, Happening, Transition},
     random::Random,
@@ -164,13 +163,12 @@ impl Ledger {
         current: Option<&Conversation>,
         transition: &Transition,
     ) -> Result<Written, LedgerError> {
-        // The SDK sends a write again whose answer it lost. Should the first have been carried out, the
-        // second finds its condition broken, by ourselves: this token in the record tells.
-        let write_token = self.random.token();
-        let record = item::from_conversation(&transition.next, &write_token)?;
+        // The SDK sends a write again whose answer it lost. DynamoDB knows it by this token for ten minutes;
+        // where it does not, the refusal shows what the first try wrote, and the decision finds it done.
+        let token = self.random.token();
         let mut put = Put::builder()
             .table_name(&*self.table)
-            .set_item(Some(record))
+            .set_item(Some(item::from_conversation(&transition.next)?))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         put = match current {
             None => put.condition_expression("attribute_not_exists(pk)"),
@@ -189,14 +187,14 @@ impl Ledger {
         let sent = self
             .client
             .transact_write_items()
-            .client_request_token(&write_token)
+            .client_request_token(token)
             .transact_items(item(put)?)
             .transact_items(item(history)?)
             .send()
             .await;
         match sent {
             Ok(_) => Ok(Written::Done),
-            Err(error) => lost(&error, &write_token),
+            Err(error) => lost(&error),
         }
     }
 
@@ -254,23 +252,18 @@ impl Ledger {
 }
 
 /// What a write that was not carried out says.
-fn lost(error: &SdkError<TransactWriteItemsError>, write_token: &str) -> Result<Written, LedgerError> {
-    let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error()
-    else {
-        return Err(unavailable(error));
+fn lost(error: &SdkError<TransactWriteItemsError>) -> Result<Written, LedgerError> {
+    let canceled = match error.as_service_error() {
+        Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => canceled,
+        // An earlier try of this very write, whose answer the SDK did not wait for.
+        Some(TransactWriteItemsError::TransactionInProgressException(_)) => return Ok(Written::Conflict),
+        _ => return Err(unavailable(error)),
     };
     let reasons = canceled.cancellation_reasons();
     let is = |reason: &CancellationReason, code| reason.code() == Some(code);
     if let Some(reason) = reasons.iter().find(|reason| is(reason, "ConditionalCheckFailed")) {
-        let Some(stored) = reason.item().filter(|stored| !stored.is_empty()) else {
-            return Ok(Written::Lost(None));
-        };
-        let stored: RecordItem = serde_dynamo::aws_sdk_dynamodb_1::from_item(stored.clone())
-            .map_err(|_| LedgerError::Unreadable)?;
-        if stored.write_token == write_token {
-            return Ok(Written::Done);
-        }
-        return Ok(Written::Lost(Some(Box::new(stored.into_conversation()))));
+        let stored = reason.item().filter(|stored| !stored.is_empty()).cloned();
+        return Ok(Written::Lost(stored.map(item::to_conversation).transpose()?.map(Box::new)));
     }
     if reasons.iter().any(|reason| is(reason, "TransactionConflict")) {
         return Ok(Written::Conflict);
@@ -279,7 +272,7 @@ fn lost(error: &SdkError<TransactWriteItemsError>, write_token: &str) -> Result<
 }
 
 /// Notes why DynamoDB did not do something; for the caller it is all the same.
-fn unavailable<E: std::error::Error + 'static>(error: &E) -> LedgerError {
-    tracing::error!(error = %DisplayErrorContext(error), "DynamoDB");
+fn unavailable<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> LedgerError {
+    tracing::error!(reason = aws::reason(error), "DynamoDB did not do it");
     LedgerError::Unavailable
 }

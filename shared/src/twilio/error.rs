@@ -49,7 +49,7 @@ pub enum Doubt {
     /// The connection broke, or the answer did not come in time.
     #[error("Twilio's answer was lost")]
     AnswerLost,
-    /// 5xx, or a status that an API does not give.
+    /// 5xx, 408, or a status that an API does not give.
     #[error("Twilio failed with status {0}")]
     ServerError(u16),
     /// A success whose body is not what was expected.
@@ -96,6 +96,8 @@ struct ErrorBody {
 pub(super) fn from_answer(response: &http::Response<bytes::Bytes>) -> CallError {
     let status = response.status().as_u16();
     match status {
+        // A gateway gave up waiting: what stood behind it may have acted.
+        408 => Doubt::ServerError(status).into(),
         429 => Refusal::Throttled { retry_after: retry_after(response.headers()) }.into(),
         400..500 => {
             let body: ErrorBody = serde_json::from_slice(response.body()).unwrap_or_default();
@@ -152,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_server_error_leaves_the_outcome_unknown_and_429_does_not() {
-        for status in [500, 502, 503, 504, 302] {
+        for status in [408, 500, 502, 503, 504, 302] {
             assert!(matches!(from_answer(&answer(status, "")), CallError::Unknown(_)));
         }
         assert!(matches!(

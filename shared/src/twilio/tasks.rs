@@ -70,10 +70,7 @@ impl Twilio {
         let call = Call::get(
             &self.bases.taskrouter,
             format!("/v1/Workspaces/{workspace}/Tasks"),
-            vec![
-                ("EvaluateTaskAttributes", format!("conversationSid == \"{conversation}\"")),
-                ("PageSize", "20".to_owned()),
-            ],
+            vec![("EvaluateTaskAttributes", format!("conversationSid == \"{conversation}\""))],
         );
         let mut tasks = self.send::<RawPage>(call, deadline).await?.read::<TaskResource>("tasks")?.items;
         for task in tasks.iter_mut().filter(|task| task.attributes.is_none()) {

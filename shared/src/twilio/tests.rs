@@ -221,7 +221,7 @@ async fn tasks_listed_without_attributes_are_read_one_by_one() {
     assert!(tasks[0].flex().is_some());
     assert_eq!(
         script.asked.lock().unwrap()[0].uri().query().unwrap(),
-        "EvaluateTaskAttributes=conversationSid+%3D%3D+%22CH00000000000000000000000000000001%22&PageSize=20"
+        "EvaluateTaskAttributes=conversationSid+%3D%3D+%22CH00000000000000000000000000000001%22"
     );
 }
 
