@@ -4,7 +4,7 @@
 //! - in: [`gateway`] (what Lambda hands over) → [`webhook`] (verified events, [`signature`])
 //! - what to do: [`conversation`] (records and transitions), [`routing`], [`opening`] (claim, ask, record)
 //! - out: [`ledger`] (the records in DynamoDB), [`twilio`] (its REST APIs), both through [`transport`]
-//! - handed in: [`clock`], [`random`], [`config`], [`secrets`]; put together in [`parts`]
+//! - handed in: [`clock`], [`random`], [`config`], [`secrets`]; put together in [`parts`], begun in [`start`]
 //! - [`telemetry`] and [`problem`]: what is said about it; [`personal`] and [`sid`]: types that keep it safe
 
 pub mod aws;
@@ -22,6 +22,7 @@ pub mod routing;
 pub mod secrets;
 pub mod sid;
 pub mod signature;
+pub mod start;
 pub mod telemetry;
 pub mod transport;
 pub mod twilio;

@@ -3,21 +3,19 @@
 use std::{process::ExitCode, sync::Arc};
 
 use inbound_webhook::InboundWebhook;
-use shared::{clock::SystemClock, config::Settings, gateway, parts::World, telemetry};
+use shared::{
+    config::Settings,
+    gateway,
+    parts::World,
+    start::{self, Failure},
+};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    telemetry::start_logging(Arc::new(SystemClock), |name| std::env::var(name).ok());
-    match serve().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            telemetry::fatal("inbound-webhook", &*error);
-            ExitCode::FAILURE
-        }
-    }
+    start::function("inbound-webhook", serve()).await
 }
 
-async fn serve() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+async fn serve() -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     let world = World::in_lambda().await?;
     let clock = Arc::clone(&world.clock);
