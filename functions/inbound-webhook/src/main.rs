@@ -19,5 +19,5 @@ async fn serve() -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     let world = World::in_lambda().await?;
     let clock = Arc::clone(&world.clock);
-    gateway::run(Arc::new(InboundWebhook::new(&settings, &world)), clock).await
+    Box::pin(gateway::run(Arc::new(InboundWebhook::new(&settings, &world)), clock)).await
 }
