@@ -12,12 +12,12 @@ use shared::{
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    start::function("inbound-webhook", serve()).await
+    start::function("inbound-webhook", Box::pin(serve())).await
 }
 
 async fn serve() -> Result<(), Failure> {
     let settings = Settings::from_environment()?;
     let world = World::in_lambda().await?;
     let clock = Arc::clone(&world.clock);
-    Box::pin(gateway::run(Arc::new(InboundWebhook::new(&settings, &world)), clock)).await
+    gateway::run(Arc::new(InboundWebhook::new(&settings, &world)), clock).await
 }

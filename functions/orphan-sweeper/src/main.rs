@@ -16,7 +16,7 @@ const LAMBDA_MARGIN: Duration = Duration::from_secs(2);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    start::function("orphan-sweeper", serve()).await
+    start::function("orphan-sweeper", Box::pin(serve())).await
 }
 
 async fn serve() -> Result<(), Failure> {
@@ -27,7 +27,7 @@ async fn serve() -> Result<(), Failure> {
     let sweep = service_fn(move |event: LambdaEvent<SweepRequest>| async move {
         let left = Duration::from_millis(event.context.deadline.saturating_sub(clock.now().as_millis()));
         let deadline = Deadline::within(left.saturating_sub(LAMBDA_MARGIN));
-        Ok::<_, Failure>(Box::pin(sweeper.sweep(event.payload, deadline)).await)
+        Ok::<_, Failure>(sweeper.sweep(event.payload, deadline).await)
     });
-    Box::pin(lambda_runtime::run(sweep)).await
+    lambda_runtime::run(sweep).await
 }
