@@ -188,7 +188,9 @@ impl Opener {
                 };
                 self.accepted(&claim, interaction, routing, deadline).await
             }
-            Err(error) if error.has_code(CONVERSATION_OVER) => self.over(&claim.record, deadline).await,
+            Err(error) if error.has_code(CONVERSATION_OVER) => {
+                self.over_or_not_yet(&claim, &error, asking, deadline).await
+            }
             Err(CallError::Refused(Refusal::Rejected { status, code, .. })) => {
                 self.refused(&claim, status, code, deadline).await
             }
@@ -329,6 +331,24 @@ impl Opener {
         let change = |current: &Conversation| current.refused(&claim.owner, status, code, self.clock.now());
         let _ = self.write(&claim.record, deadline, change).await;
         Opened::Refused { status, code }
+    }
+
+    /// Flex says that the conversation is closed or not found. It may also be so new that Flex has not heard
+    /// of it: Conversations itself is asked which of the two it is.
+    async fn over_or_not_yet(
+        &self,
+        claim: &Claim,
+        error: &CallError,
+        asking: Deadline,
+        deadline: Deadline,
+    ) -> Opened {
+        match self.twilio.conversation(&claim.record.sid, asking).await {
+            Ok(None) => self.over(&claim.record, deadline).await,
+            Ok(Some(conversation)) if conversation.state == ConversationState::Closed => {
+                self.over(&claim.record, deadline).await
+            }
+            Ok(Some(_)) | Err(_) => self.put_off(claim, error, deadline).await,
+        }
     }
 
     async fn over(&self, record: &Conversation, deadline: Deadline) -> Opened {

@@ -192,6 +192,31 @@ async fn a_refusal_that_is_never_mended_ends_with_a_closed_conversation() {
     assert_eq!(rig.metric("ConversationGivenUp"), 1);
 }
 
+/// Somebody was brought into the conversation by other means while Twilio refused ours.
+#[tokio::test(start_paused = true)]
+async fn a_conversation_with_an_agent_in_it_is_not_closed() {
+    let (rig, sid, _) = deliver_during(creation(status(400), Times::Forever)).await;
+    rig.joins(&sid, "agent_40example_2Ecom").await;
+    for _ in 0..(26 * 60) {
+        assert_eq!(rig.sweep_after_a_minute().await.closed, 0);
+    }
+    let conversation = rig.system.twilio.conversation(&sid).unwrap();
+    assert_eq!(conversation.state, simulator::ConversationState::Active);
+}
+
+/// Flex hears of a conversation a little later than Conversations itself.
+#[tokio::test(start_paused = true)]
+async fn a_conversation_that_flex_does_not_know_yet_is_not_over() {
+    let not_found = Misbehaviour::Status { status: 404, code: 45376, retry_after: None };
+    let (rig, sid, answer) = deliver_during(creation(not_found, Times::Next(1))).await;
+    assert_eq!(answer, Answer::new(202, "deferred"));
+    assert_eq!(rig.record(&sid).await.unwrap().stage, Stage::Waiting);
+    rig.sweep_after_a_minute().await;
+    assert_eq!(rig.live_interactions(&sid).len(), 1);
+    let conversation = rig.system.twilio.conversation(&sid).unwrap();
+    assert_eq!(conversation.state, simulator::ConversationState::Active);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_conversation_that_ended_meanwhile_is_recorded_as_over() {
     let (rig, sid, _) = deliver_during(creation(Misbehaviour::LostBefore, Times::Next(1))).await;

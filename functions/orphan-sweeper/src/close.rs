@@ -28,9 +28,16 @@ impl OrphanSweeper {
                 self.change(record, deadline, adopt).await?;
                 return Ok(Ending::Finished);
             }
-            Ok(living) => self.close_at_twilio(&record, living, deadline).await,
+            Ok(living) if given_up => self.close_unless_served(&record, living, deadline).await,
+            // Twilio has closed the conversation: only a channel that was made for it meanwhile is left.
+            Ok(living) => self.close_channel(&record, living, deadline).await.map(|()| true),
             Err(error) => Err(error),
         };
+        if matches!(closed, Ok(false)) {
+            tracing::warn!(conversation_sid = %record.sid, "not closed: somebody else takes part in it");
+            self.change(record, deadline, Conversation::close_later).await?;
+            return Ok(Ending::Left);
+        }
         if let Err(error) = closed {
             tracing::warn!(conversation_sid = %record.sid, %error, "a conversation could not be closed");
             self.change(record, deadline, Conversation::close_later).await?;
@@ -44,7 +51,27 @@ impl OrphanSweeper {
         Ok(Ending::Closed)
     }
 
-    async fn close_at_twilio(
+    /// Closes channel and conversation, unless somebody besides the customer takes part: an agent may have
+    /// been brought in by other means. Whether it did.
+    async fn close_unless_served(
+        &self,
+        record: &Conversation,
+        living: Option<Interaction>,
+        deadline: Deadline,
+    ) -> Result<bool, CallError> {
+        match self.opener.twilio.participants(&record.sid, deadline).await {
+            Ok(participants) if participants.items.len() > 1 => return Ok(false),
+            Ok(_) => {}
+            Err(error) if error.is_not_found() => return Ok(true),
+            Err(error) => return Err(error),
+        }
+        self.close_channel(record, living, deadline).await?;
+        // A channel that never came up leaves the conversation as it was.
+        self.opener.twilio.close_conversation(&record.sid, deadline).await?;
+        Ok(true)
+    }
+
+    async fn close_channel(
         &self,
         record: &Conversation,
         living: Option<Interaction>,
@@ -55,8 +82,7 @@ impl OrphanSweeper {
         {
             self.opener.twilio.close_interaction_channel(&interaction.sid, channel, deadline).await?;
         }
-        // A channel that never came up leaves the conversation as it was.
-        self.opener.twilio.close_conversation(&record.sid, deadline).await
+        Ok(())
     }
 
     /// Writes a change of a record as it stands.
