@@ -4,8 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_config::{
-    BehaviorVersion, Region, SdkConfig, environment::EnvironmentVariableCredentialsProvider,
-    retry::RetryConfig, timeout::TimeoutConfig,
+    BehaviorVersion, Region, SdkConfig,
+    environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider},
+    retry::RetryConfig,
+    timeout::TimeoutConfig,
 };
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
@@ -73,6 +75,7 @@ fn no_files() -> EnvConfigFiles {
 pub async fn from_environment(clock: &Arc<dyn Clock>, transport: &Arc<dyn Transport>) -> SdkConfig {
     let loader = aws_config::defaults(BehaviorVersion::latest())
         .profile_files(no_files())
+        .region(EnvironmentVariableRegionProvider::new())
         .credentials_provider(EnvironmentVariableCredentialsProvider::new());
     common(loader, clock, transport).load().await
 }
