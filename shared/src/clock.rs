@@ -31,6 +31,13 @@ impl Timestamp {
         Self(seconds.saturating_mul(1000))
     }
 
+    /// From RFC 3339, as Twilio writes its dates; `None` where it is something else.
+    #[must_use]
+    pub fn from_rfc_3339(text: &str) -> Option<Self> {
+        let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        u64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok().map(Self)
+    }
+
     /// Milliseconds since the Unix epoch.
     #[must_use]
     pub const fn as_millis(self) -> u64 {
@@ -168,7 +175,12 @@ mod tests {
 
     #[test]
     fn prints_as_rfc_3339() {
-        assert_eq!(Timestamp::from_millis(1_700_000_000_250).to_string(), "2023-11-14T22:13:20.25Z");
+        let at = Timestamp::from_millis(1_700_000_000_250);
+        assert_eq!(at.to_string(), "2023-11-14T22:13:20.25Z");
+        assert_eq!(Timestamp::from_rfc_3339("2023-11-14T22:13:20.25Z"), Some(at));
+        for odd in ["", "yesterday", "2023-11-14", "1900-01-01T00:00:00Z"] {
+            assert_eq!(Timestamp::from_rfc_3339(odd), None, "{odd}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,12 +2,15 @@
 //! with them is said in one message that names every bad variable and what was expected; values are never
 //! repeated, as one of them may be a secret in the wrong place.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
+
+use serde::de::DeserializeOwned;
 
 use crate::{
+    conversation::{CustomerMessages, OrphanRules},
     routing::{RoutingDefaults, RoutingRules},
     secrets::{Credentials, Secret},
-    sid::{AccountSid, ChatServiceSid},
+    sid::{AccountSid, ChatServiceSid, WorkflowSid},
     twilio::Bases,
     webhook::PublicBaseUrl,
 };
@@ -74,6 +77,17 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         }
     }
 
+    fn number(&mut self, name: &'static str, default: u32, most: u32) -> u32 {
+        match self.text(name).map(|text| text.parse::<u32>()) {
+            None => default,
+            Some(Ok(number)) if number <= most => number,
+            Some(_) => {
+                self.wrong(name, format_args!("expected a whole number from 0 to {most}"));
+                default
+            }
+        }
+    }
+
     fn base(&mut self, name: &'static str, public: &mut String) {
         if let Some(base) = self.optional::<PublicBaseUrl>(name) {
             base.as_str().clone_into(public);
@@ -90,7 +104,7 @@ pub enum SecretSettings {
     Given(Credentials),
 }
 
-/// What inbound-webhook and orphan-sweeper are told.
+/// What the functions are told. Each reads all of it, so that a mistake shows at the first start of any.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// `TABLE_NAME`.
@@ -107,10 +121,16 @@ pub struct Settings {
     pub public_base_url: Option<PublicBaseUrl>,
     /// `ROUTING_RULES`.
     pub rules: RoutingRules,
-    /// `FLEX_WORKSPACE_SID`, `FLEX_WORKFLOW_SID`, `TASK_CHANNEL`.
+    /// `FLEX_WORKSPACE_SID`, `FLEX_WORKFLOW_SID`, `FALLBACK_WORKFLOW_SID`, `TASK_CHANNEL`.
     pub routing: RoutingDefaults,
     /// `SYSTEM_AUTHORS`.
     pub system_authors: Vec<String>,
+    /// `TERMINAL_POLICY`, `MAX_REINVITES`.
+    pub orphans: OrphanRules,
+    /// `CUSTOMER_MESSAGES`.
+    pub messages: CustomerMessages,
+    /// `SWEEP_DISCOVERY_MINUTES`; `None` where nothing is to be discovered.
+    pub discovery: Option<Duration>,
 }
 
 impl Settings {
@@ -125,7 +145,8 @@ impl Settings {
         let table = reader.required("TABLE_NAME", "the name of the DynamoDB table");
         let account = reader.required("TWILIO_ACCOUNT_SID", "the account's SID (AC…)");
         let workspace = reader.required("FLEX_WORKSPACE_SID", "the SID of the Flex workspace (WS…)");
-        let workflow = reader.required("FLEX_WORKFLOW_SID", "the SID of the default workflow (WW…)");
+        let workflow: Option<WorkflowSid> =
+            reader.required("FLEX_WORKFLOW_SID", "the SID of the default workflow (WW…)");
         let chat_service = reader.required("FLEX_CHAT_SERVICE_SID", "the SID of the Flex Chat Service (IS…)");
         let secrets = secrets(&mut reader);
         let region = reader.optional::<Label>("TWILIO_REGION");
@@ -137,7 +158,18 @@ impl Settings {
         reader.base("TWILIO_TASKROUTER_API_URL", &mut bases.taskrouter);
         reader.base("TWILIO_IAM_API_URL", &mut bases.iam);
         let public_base_url = reader.optional("PUBLIC_BASE_URL");
-        let rules = routing_rules(&mut reader);
+        let rules = json(&mut reader, "ROUTING_RULES", "a JSON array of rules").unwrap_or_default();
+        let fallback_workflow = reader.optional("FALLBACK_WORKFLOW_SID");
+        let policy = json(&mut reader, "TERMINAL_POLICY", "a JSON object of events and their actions");
+        let max_reinvites = reader.number("MAX_REINVITES", 2, 100);
+        let orphans = OrphanRules { policy: policy.unwrap_or_default(), max_reinvites };
+        let messages: CustomerMessages =
+            json(&mut reader, "CUSTOMER_MESSAGES", "a JSON object of texts").unwrap_or_default();
+        if let Some(name) = messages.too_long() {
+            reader.wrong("CUSTOMER_MESSAGES", format_args!("{name} is longer than 1600 characters"));
+        }
+        let minutes = reader.number("SWEEP_DISCOVERY_MINUTES", 5, 1440);
+        let discovery = (minutes > 0).then(|| Duration::from_mins(minutes.into()));
         let task_channel = reader.text("TASK_CHANNEL").unwrap_or_else(|| "chat".to_owned());
         let system_authors = (reader.variable)("SYSTEM_AUTHORS")
             .unwrap_or_else(|| "system,Concierge".to_owned())
@@ -162,8 +194,16 @@ impl Settings {
                 bases,
                 public_base_url,
                 rules,
-                routing: RoutingDefaults { workspace, workflow, task_channel },
+                routing: RoutingDefaults {
+                    workspace,
+                    fallback_workflow: fallback_workflow.unwrap_or_else(|| workflow.clone()),
+                    workflow,
+                    task_channel,
+                },
                 system_authors,
+                orphans,
+                messages,
+                discovery,
             }),
             _ => Err(ConfigError(reader.wrong)),
         }
@@ -191,13 +231,16 @@ fn secrets<V: Fn(&str) -> Option<String>>(reader: &mut Reader<V>) -> Option<Secr
     }))
 }
 
-fn routing_rules<V: Fn(&str) -> Option<String>>(reader: &mut Reader<V>) -> RoutingRules {
-    let Some(text) = reader.text("ROUTING_RULES") else { return RoutingRules::default() };
-    serde_json::from_str(&text).unwrap_or_else(|error| {
-        // Serde's words name fields and types of ours; the values it may quote are the operator's own rules.
-        reader.wrong("ROUTING_RULES", format_args!("expected a JSON array of rules: {error}"));
-        RoutingRules::default()
-    })
+fn json<T: DeserializeOwned, V: Fn(&str) -> Option<String>>(
+    reader: &mut Reader<V>,
+    name: &'static str,
+    expected: &str,
+) -> Option<T> {
+    let text = reader.text(name)?;
+    serde_json::from_str(&text)
+        // Serde's words name fields and types of ours; the values it may quote are the operator's own.
+        .map_err(|error| reader.wrong(name, format_args!("expected {expected}: {error}")))
+        .ok()
 }
 
 /// A part of a host name.
@@ -244,6 +287,9 @@ mod tests {
         assert_eq!(settings.bases.flex, "https://flex-api.twilio.com");
         assert_eq!(settings.routing.task_channel, "chat");
         assert_eq!(settings.system_authors, ["system", "Concierge"]);
+        assert_eq!(settings.routing.fallback_workflow, settings.routing.workflow);
+        assert_eq!(settings.orphans.max_reinvites, 2);
+        assert_eq!(settings.discovery, Some(Duration::from_mins(5)));
     }
 
     #[test]
@@ -256,6 +302,11 @@ mod tests {
             ("ROUTING_RULES", r#"[{"prioritty":1}]"#.to_owned()),
             ("TWILIO_REGION", "evil.example/".to_owned()),
             ("TWILIO_FLEX_API_URL", "127.0.0.1".to_owned()),
+            ("FALLBACK_WORKFLOW_SID", "nobody".to_owned()),
+            ("MAX_REINVITES", "-1".to_owned()),
+            ("TERMINAL_POLICY", r#"{"task.canceled":["shout"]}"#.to_owned()),
+            ("CUSTOMER_MESSAGES", r#"{"hello":"x"}"#.to_owned()),
+            ("SWEEP_DISCOVERY_MINUTES", "often".to_owned()),
         ]);
         let message = read(&variables).unwrap_err().to_string();
         for name in [
@@ -266,6 +317,11 @@ mod tests {
             "TWILIO_REGION: expected a name",
             "TWILIO_FLEX_API_URL:",
             "TWILIO_SECRET_ARN: missing",
+            "FALLBACK_WORKFLOW_SID: expected a SID of the form WW",
+            "MAX_REINVITES: expected a whole number from 0 to 100",
+            "TERMINAL_POLICY: expected a JSON object of events and their actions: \"shout\" is no action; expected",
+            "CUSTOMER_MESSAGES: expected a JSON object of texts: unknown field `hello`",
+            "SWEEP_DISCOVERY_MINUTES: expected a whole number",
         ] {
             assert!(message.contains(name), "{name} in {message}");
         }

@@ -21,6 +21,11 @@ use crate::{
 
 /// A function that answers HTTP.
 pub trait HttpFunction: Send + Sync {
+    /// How long an answer may take at most, whatever time the function has.
+    fn answer_limit(&self) -> Duration {
+        ANSWER_LIMIT
+    }
+
     /// Answers one request before the deadline.
     fn handle(&self, request: RawRequest, deadline: Deadline) -> BoxFuture<'_, Response<Bytes>>;
 }
@@ -57,9 +62,10 @@ impl From<Response<Bytes>> for Answer {
     }
 }
 
-/// An answer takes no longer than this, whatever time the function has: Twilio waits five seconds
-/// ([webhooks](https://www.twilio.com/docs/conversations/conversations-webhooks)) and the way is part of it.
-pub const ANSWER_LIMIT: Duration = Duration::from_millis(3600);
+/// An answer takes no longer than this, unless a function says otherwise: Twilio's Conversations wait five
+/// seconds ([webhooks](https://www.twilio.com/docs/conversations/conversations-webhooks)) and the way is part
+/// of it.
+const ANSWER_LIMIT: Duration = Duration::from_millis(3600);
 
 /// What an invocation leaves of Lambda's own time limit.
 const LAMBDA_MARGIN: Duration = Duration::from_millis(200);
@@ -101,7 +107,8 @@ pub async fn run(
         async move {
             let LambdaEvent { payload, context } = event;
             let left = Duration::from_millis(context.deadline.saturating_sub(clock.now().as_millis()));
-            let deadline = Deadline::within(left.saturating_sub(LAMBDA_MARGIN)).or_sooner(ANSWER_LIMIT);
+            let deadline =
+                Deadline::within(left.saturating_sub(LAMBDA_MARGIN)).or_sooner(function.answer_limit());
             Ok::<_, lambda_runtime::Error>(invoke(&*function, payload, &context.request_id, deadline).await)
         }
     }))

@@ -18,6 +18,8 @@ pub mod parts;
 pub mod personal;
 pub mod problem;
 pub mod random;
+pub mod reception;
+pub mod rescue;
 pub mod routing;
 pub mod secrets;
 pub mod sid;

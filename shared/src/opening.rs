@@ -14,10 +14,13 @@ use crate::{
     },
     ledger::{Decision, Ledger, LedgerError},
     random::Random,
-    routing::{RoutingDefaults, RoutingRules, new_interaction},
+    routing::{RoutingDefaults, RoutingRules, new_interaction, reinvite_routing},
     sid::ConversationSid,
     telemetry::{Metric, Metrics},
-    twilio::{CallError, ChannelStatus, ConversationState, ParticipantResource, Refusal, Twilio},
+    twilio::{
+        CallError, ChannelStatus, ConversationState, FlexTask, ParticipantResource, Refusal, TaskResource,
+        Twilio,
+    },
 };
 
 /// Opens Interactions. Cheap to clone.
@@ -46,6 +49,14 @@ pub struct Claim {
     pub record: Conversation,
     /// Whose right it is.
     pub owner: String,
+}
+
+impl Claim {
+    /// The claim that `owner` holds on a record; `None` where it holds none.
+    #[must_use]
+    pub fn of(record: Conversation, owner: String) -> Option<Self> {
+        record.is_claimed_by(&owner).then_some(Self { record, owner })
+    }
 }
 
 /// What became of an attempt to open an Interaction.
@@ -116,33 +127,10 @@ impl Opener {
         deadline: Deadline,
     ) -> Result<Option<Claim>, LedgerError> {
         let owner = self.random.token();
-        self.take_as(&owner, record, deadline, |record| record.take_over(&owner, self.clock.now())).await
-    }
-
-    /// An Interaction did not come up: takes the right to make it again. `None` where the conversation is
-    /// given up instead, or somebody else was faster.
-    pub async fn retry_set_up(
-        &self,
-        record: Conversation,
-        code: Option<u32>,
-        deadline: Deadline,
-    ) -> Result<Option<Claim>, LedgerError> {
-        let owner = self.random.token();
-        self.take_as(&owner, record, deadline, |record| record.set_up_failed(&owner, code, self.clock.now()))
-            .await
-    }
-
-    async fn take_as(
-        &self,
-        owner: &str,
-        record: Conversation,
-        deadline: Deadline,
-        change: impl Fn(&Conversation) -> Option<Transition>,
-    ) -> Result<Option<Claim>, LedgerError> {
-        let record = self.ledger.record(Some(record), deadline, |current| current.and_then(&change)).await?;
-        Ok(record
-            .filter(|record| record.is_claimed_by(owner))
-            .map(|record| Claim { record, owner: owner.to_owned() }))
+        let take_over = |current: &Conversation| current.take_over(&owner, self.clock.now());
+        let record =
+            self.ledger.record(Some(record), deadline, |current| current.and_then(take_over)).await?;
+        Ok(record.and_then(|record| Claim::of(record, owner)))
     }
 
     /// Asks Twilio for the Interaction of a claimed conversation and records it. With `look`, asks first
@@ -175,8 +163,7 @@ impl Opener {
         if sender == Sender::SomebodyElse {
             return self.not_a_customer(&claim, contact, deadline).await;
         }
-        let message = claim.record.message.clone().unwrap_or_default();
-        let routing = self.rules.route(&message, contact.as_ref(), &self.defaults);
+        let routing = self.routing(&claim.record, contact.as_ref());
         let new = new_interaction(&claim.record.sid, &routing, &self.defaults.workspace);
         match self.twilio.create_interaction(&new, asking).await {
             Ok(created) => {
@@ -203,6 +190,22 @@ impl Opener {
         }
     }
 
+    /// How the Interaction is to be routed: as the rules say, or, where it takes the place of an earlier one,
+    /// as that was, with the number of the re-invite that it is.
+    fn routing(&self, record: &Conversation, contact: Option<&Contact>) -> Routing {
+        let by_rules = || {
+            let message = record.message.clone().unwrap_or_default();
+            self.rules.route(&message, contact, &self.defaults)
+        };
+        match record.reinvites {
+            0 => by_rules(),
+            number => {
+                let first = record.routing.clone().unwrap_or_else(by_rules);
+                reinvite_routing(&first, number, &self.defaults)
+            }
+        }
+    }
+
     /// What Twilio holds: the conversation's state, then its tasks, then the channels they name.
     async fn look(&self, record: &Conversation, deadline: Deadline) -> Result<Found, CallError> {
         match self.twilio.conversation(&record.sid, deadline).await? {
@@ -223,21 +226,30 @@ impl Opener {
         deadline: Deadline,
     ) -> Result<Option<Interaction>, CallError> {
         let tasks = self.twilio.tasks_of_conversation(&self.defaults.workspace, sid, deadline).await?;
-        for task in tasks.iter().filter_map(crate::twilio::TaskResource::flex) {
-            let channel = self.twilio.interaction_channel(&task.interaction, &task.channel, deadline).await?;
-            let lives = channel.is_some_and(|channel| {
-                !matches!(channel.status, ChannelStatus::Failed | ChannelStatus::Closed)
-            });
-            if lives {
-                return Ok(Some(Interaction {
-                    sid: task.interaction,
-                    channel: Some(task.channel),
-                    task: Some(task.task),
-                    since: self.clock.now(),
-                }));
+        for task in tasks.iter().filter_map(TaskResource::flex) {
+            let living = self.living(task, deadline).await?;
+            if living.is_some() {
+                return Ok(living);
             }
         }
         Ok(None)
+    }
+
+    /// The Interaction of a task, where its channel has neither failed nor been closed.
+    pub(crate) async fn living(
+        &self,
+        task: FlexTask,
+        deadline: Deadline,
+    ) -> Result<Option<Interaction>, CallError> {
+        let channel = self.twilio.interaction_channel(&task.interaction, &task.channel, deadline).await?;
+        let lives = channel
+            .is_some_and(|channel| !matches!(channel.status, ChannelStatus::Failed | ChannelStatus::Closed));
+        Ok(lives.then(|| Interaction {
+            sid: task.interaction,
+            channel: Some(task.channel),
+            task: Some(task.task),
+            since: self.clock.now(),
+        }))
     }
 
     /// The customer, and whether the message is theirs: as recorded where that tells enough, else as Twilio
@@ -279,8 +291,7 @@ impl Opener {
     async fn adopt(&self, claim: &Claim, found: Interaction, deadline: Deadline) -> Opened {
         self.metrics.count(Metric::InteractionAdopted);
         tracing::info!(interaction_sid = %found.sid, "Interaction found at Twilio");
-        let message = claim.record.message.clone().unwrap_or_default();
-        let routing = self.rules.route(&message, claim.record.contact.as_ref(), &self.defaults);
+        let routing = self.routing(&claim.record, claim.record.contact.as_ref());
         let recorded = self.record_interaction(claim, &found, false, Some(routing), deadline).await;
         if recorded { Opened::Adopted(found) } else { self.deferred() }
     }
@@ -384,7 +395,8 @@ impl Opener {
     }
 }
 
-fn contact_of(participant: ParticipantResource) -> Contact {
+/// A participant as a contact.
+pub fn contact_of(participant: ParticipantResource) -> Contact {
     let binding = participant.messaging_binding.unwrap_or_default();
     Contact {
         participant: Some(participant.sid),

@@ -10,10 +10,13 @@ use crate::{
     ledger::Ledger,
     opening::Opener,
     random::{Random, SystemRandom},
+    reception::Reception,
+    rescue::Rescuer,
     secrets::{SecretSource, Secrets},
     telemetry::{self, Emit, Metrics},
     transport::{HttpsError, HttpsTransport, Transport},
     twilio::Twilio,
+    webhook::Verifier,
 };
 
 /// The outside world.
@@ -44,10 +47,10 @@ impl World {
 /// The parts of a function, put together.
 #[derive(Clone, Debug)]
 pub struct Parts {
-    /// The credentials.
-    pub secrets: Arc<Secrets>,
-    /// Opens Interactions, and holds ledger, Twilio client, clock and counts.
-    pub opener: Opener,
+    /// Lets in what Twilio signed.
+    pub reception: Reception,
+    /// Looks after conversations, and holds what opens Interactions.
+    pub rescuer: Rescuer,
 }
 
 impl Parts {
@@ -78,6 +81,14 @@ impl Parts {
             defaults: Arc::new(settings.routing.clone()),
             metrics: Metrics::new(function, Arc::clone(&world.clock), Arc::clone(&world.emit)),
         };
-        Self { secrets, opener }
+        let verifier = Verifier::new(settings.public_base_url.clone());
+        Self {
+            reception: Reception::new(verifier, secrets, opener.metrics.clone()),
+            rescuer: Rescuer {
+                opener,
+                rules: Arc::new(settings.orphans.clone()),
+                messages: Arc::new(settings.messages.clone()),
+            },
+        }
     }
 }

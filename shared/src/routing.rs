@@ -7,7 +7,7 @@ use crate::{
     conversation::{ChannelType, Contact, FirstMessage, Routing},
     personal::Personal,
     sid::{ConversationSid, WorkerSid, WorkflowSid, WorkspaceSid},
-    twilio::NewInteraction,
+    twilio::{NewInteraction, REINVITES_ATTRIBUTE},
 };
 
 /// The operator's rules, the first that matches wins.
@@ -54,6 +54,8 @@ pub struct RoutingDefaults {
     pub workspace: WorkspaceSid,
     /// The workflow.
     pub workflow: WorkflowSid,
+    /// The workflow of re-invites.
+    pub fallback_workflow: WorkflowSid,
     /// The task channel's unique name.
     pub task_channel: String,
 }
@@ -174,6 +176,20 @@ pub fn new_interaction(
     routing: &Routing,
     workspace: &WorkspaceSid,
 ) -> NewInteraction {
+    NewInteraction {
+        channel: Personal(json!({
+            "type": routing.channel_type,
+            "initiated_by": "customer",
+            "properties": {"media_channel_sid": conversation},
+        })),
+        routing: routing_parameter(routing, workspace),
+    }
+}
+
+/// The `Routing` parameter of an Interaction or an invite. It names neither worker nor queue: the workflow
+/// decides.
+#[must_use]
+pub fn routing_parameter(routing: &Routing, workspace: &WorkspaceSid) -> Personal<Value> {
     let mut properties = json!({
         "workspace_sid": workspace,
         "workflow_sid": routing.workflow,
@@ -186,14 +202,17 @@ pub fn new_interaction(
     if let Some(timeout) = routing.timeout {
         properties["timeout"] = timeout.into();
     }
-    NewInteraction {
-        channel: Personal(json!({
-            "type": routing.channel_type,
-            "initiated_by": "customer",
-            "properties": {"media_channel_sid": conversation},
-        })),
-        routing: Personal(json!({"properties": properties})),
-    }
+    Personal(json!({"properties": properties}))
+}
+
+/// The routing of the re-invite of this number: as it was the first time, through the workflow for re-invites.
+/// An invite takes nothing over from the task before it
+/// ([park an Interaction](https://www.twilio.com/docs/flex/developer/conversations/park-an-interaction)).
+#[must_use]
+pub fn reinvite_routing(first: &Routing, number: u32, defaults: &RoutingDefaults) -> Routing {
+    let mut again = Routing { workflow: defaults.fallback_workflow.clone(), ..first.clone() };
+    again.attributes.0.insert(REINVITES_ATTRIBUTE.to_owned(), number.into());
+    again
 }
 
 #[cfg(test)]
@@ -204,6 +223,7 @@ mod tests {
         RoutingDefaults {
             workspace: "WS00000000000000000000000000000001".parse().unwrap(),
             workflow: "WW00000000000000000000000000000001".parse().unwrap(),
+            fallback_workflow: "WW00000000000000000000000000000009".parse().unwrap(),
             task_channel: "chat".to_owned(),
         }
     }
@@ -298,6 +318,21 @@ mod tests {
             let routing = RoutingRules::default().route(&message("guest-1", &attributes), None, &defaults());
             assert!(!routing.attributes.contains_key("preEngagement"), "{odd}");
         }
+    }
+
+    /// Trap 22.
+    #[test]
+    fn a_re_invite_goes_to_its_own_workflow_with_everything_else_as_it_was() {
+        let rules =
+            rules(r#"[{"priority":7,"timeout":60,"task_channel":"sms","attributes":{"skill":"billing"}}]"#);
+        let first = rules.route(&message("+15551230001", "{}"), None, &defaults());
+        let again = reinvite_routing(&first, 2, &defaults());
+        assert_eq!(again.workflow, defaults().fallback_workflow);
+        assert_eq!((again.priority, again.timeout, again.task_channel.as_str()), (Some(7), Some(60), "sms"));
+        assert_eq!(again.attributes["skill"], "billing");
+        assert_eq!(again.attributes["flexglueReinvites"], 2);
+        let parameter = routing_parameter(&again, &defaults().workspace);
+        assert!(parameter["properties"].get("worker_sid").is_none());
     }
 
     #[test]

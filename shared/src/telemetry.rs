@@ -35,6 +35,18 @@ pub enum Metric {
     SetUpFailed,
     /// A conversation was closed because it could not be served.
     ConversationGivenUp,
+    /// A conversation was found that nobody served.
+    Orphaned,
+    /// Agents were invited again.
+    Reinvited,
+    /// Twilio refused to have agents invited again.
+    ReinviteRefused,
+    /// A customer was told something.
+    CustomerTold,
+    /// A conversation that no webhook had told of was discovered and opened.
+    ConversationAdopted,
+    /// A TaskRouter event that names no conversation.
+    UnknownConversation,
     /// A request without a valid signature.
     SignatureRefused,
     /// A signed request that could not be read.
@@ -115,7 +127,8 @@ impl FormatTime for ClockTime {
 }
 
 /// Our own crates. Whatever else logs is heard from warnings on: at lower levels the AWS SDK shows bodies.
-const OUR_CRATES: [&str; 4] = ["shared", "inbound_webhook", "orphan_sweeper", "flexglue"];
+const OUR_CRATES: [&str; 5] =
+    ["shared", "inbound_webhook", "orphan_sweeper", "taskrouter_events", "flexglue"];
 
 /// Log lines as JSON, to `writer`.
 pub fn subscriber<W>(

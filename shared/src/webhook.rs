@@ -20,7 +20,7 @@ mod verifier;
 pub use base_url::{PublicBaseUrl, PublicBaseUrlError};
 pub use event::{
     Binding, ConversationEvent, ConversationRemoved, ConversationState, MalformedEventFields, MessageAdded,
-    ParticipantAdded, StateUpdated,
+    ParticipantAdded, StateUpdated, TaskRouterEvent, TaskRouterNews,
 };
 pub use request::{MAX_BODY, MalformedEvent, RawRequest};
 pub use verified::Verified;

@@ -15,7 +15,6 @@ use flexglue::local::{
     system::{self, CONVERSATIONS_PATH, Options, PUBLIC_URL, SMS_NUMBER, System, WHATSAPP_NUMBER},
 };
 use http::{Request, Response};
-use inbound_webhook::InboundWebhook;
 use orphan_sweeper::SweepReport;
 use serde_json::Value;
 use shared::{
@@ -95,16 +94,15 @@ impl Rig {
         self.system.world_through(slow, slow).await
     }
 
-    /// One instance of `inbound-webhook` behind API Gateway.
+    /// One instance of every function behind API Gateway.
     pub async fn front(&self) -> Routes {
         self.front_in(&self.system.world().await)
     }
 
-    /// One instance of `inbound-webhook` in a world of the test's, behind API Gateway.
+    /// One instance of every function in a world of the test's, behind API Gateway.
     #[must_use]
     pub fn front_in(&self, world: &World) -> Routes {
-        let inbound: InboundWebhook = self.system.inbound_webhook(world);
-        self.system.front(EventShape::HttpApi, Arc::new(inbound))
+        self.system.front(EventShape::HttpApi, world)
     }
 
     /// Carries every webhook that the simulated Twilio has for us to one instance, in order. The answers.

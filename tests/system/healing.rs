@@ -261,8 +261,14 @@ async fn an_interaction_opened_by_somebody_else_is_adopted() {
     let routing =
         settings.rules.route(&shared::conversation::FirstMessage::default(), None, &settings.routing);
     let new = shared::routing::new_interaction(&sid.parse().unwrap(), &routing, &settings.routing.workspace);
-    let by_hand =
-        parts.opener.twilio.create_interaction(&new, flexglue_tests::rig::forever()).await.unwrap().sid;
+    let by_hand = parts
+        .rescuer
+        .opener
+        .twilio
+        .create_interaction(&new, flexglue_tests::rig::forever())
+        .await
+        .unwrap()
+        .sid;
     rig.sweep_after_a_minute().await;
     assert_eq!(rig.system.twilio.interactions().len(), 1);
     assert_eq!(rig.record(&sid).await.unwrap().interaction.unwrap().sid, by_hand);
@@ -290,13 +296,17 @@ async fn two_sweepers_side_by_side_do_it_once() {
 async fn a_dry_run_changes_nothing() {
     let (rig, sid, _) = deliver_during(creation(Misbehaviour::LostBefore, Times::Next(1))).await;
     rig.pass(Duration::from_mins(1)).await;
-    let before = rig.record(&sid).await;
+    let table = || rig.system.dynamo.items(&rig.system.settings.table).unwrap();
+    let before = table();
     let calls = rig.system.twilio.requests().len();
     let sweeper = rig.system.orphan_sweeper(&rig.system.world().await);
-    let report = sweeper.sweep(SweepRequest { dry_run: true }, flexglue_tests::rig::forever()).await;
+    let request = SweepRequest { dry_run: true, ..SweepRequest::default() };
+    let report = sweeper.sweep(request, flexglue_tests::rig::forever()).await;
     assert_eq!((report.due, report.left), (1, 1));
-    assert_eq!(rig.record(&sid).await, before);
-    assert_eq!(rig.system.twilio.requests().len(), calls);
+    assert_eq!(report.plan[0].conversation_sid.as_str(), sid);
+    assert_eq!(report.plan[0].would, "create its Interaction");
+    assert_eq!(table(), before);
+    assert!(rig.system.twilio.requests()[calls..].iter().all(|request| request.method == "GET"));
 }
 
 #[tokio::test(start_paused = true)]

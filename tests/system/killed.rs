@@ -106,7 +106,7 @@ async fn two_sweeps_are_the_longest_wait() {
 async fn the_right_to_ask_ends_with_the_lease() {
     let rig = rig();
     let world = rig.system.world().await;
-    let opener = shared::parts::Parts::new("test", &rig.system.settings, &world).opener;
+    let opener = shared::parts::Parts::new("test", &rig.system.settings, &world).rescuer.opener;
     rig.system.twilio.customer_writes(CUSTOMER, system::SMS_NUMBER, "hello");
     let sid = rig.system.twilio.conversations()[0].sid.parse().unwrap();
     let message =

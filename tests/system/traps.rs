@@ -317,13 +317,13 @@ async fn trap_26_the_url_that_twilio_was_given_is_the_one_that_is_verified() {
     ];
     for (base, stage, url) in cases {
         let rig = Rig::with(1, |_| {}, &[("PUBLIC_BASE_URL", base.unwrap_or_default())]);
-        let inbound = Arc::new(rig.system.inbound_webhook(&rig.system.world().await));
+        let world = rig.system.world().await;
         for shape in [EventShape::HttpApi, EventShape::RestApi, EventShape::FunctionUrl, EventShape::Alb] {
             let staged = stage.filter(|_| matches!(shape, EventShape::HttpApi | EventShape::RestApi));
             if stage.is_some() && staged.is_none() {
                 continue;
             }
-            let mut front = rig.system.front(shape, Arc::clone(&inbound) as _);
+            let mut front = rig.system.front(shape, &world);
             if base.is_some() || shape != EventShape::Alb {
                 front = front.at_domain(API);
             }

@@ -91,7 +91,7 @@ impl Stage {
             public_url: PUBLIC_URL.to_owned(),
         })?;
         let world = system.world().await;
-        let front = system.front(EventShape::HttpApi, Arc::new(system.inbound_webhook(&world)));
+        let front = system.front(EventShape::HttpApi, &world);
         let sweeper = system.orphan_sweeper(&world);
         if !json {
             println!("{}", paint(HEADING, "flexglue demo"));

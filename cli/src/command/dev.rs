@@ -75,7 +75,7 @@ impl Dev {
             public_url: public_url.clone(),
         })?;
         let world = system.world().await;
-        let routes = system.front(EventShape::HttpApi, Arc::new(system.inbound_webhook(&world))).route(
+        let routes = system.front(EventShape::HttpApi, &world).route(
             Method::POST,
             CUSTOMER_PATH,
             Arc::new(Customer(system.twilio.clone())),

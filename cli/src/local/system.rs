@@ -21,6 +21,7 @@ use shared::{
     telemetry::Emit,
     transport::Transport,
 };
+use taskrouter_events::TaskRouterEvents;
 
 use super::{
     clock::SimulatorClock,
@@ -34,6 +35,28 @@ pub const PUBLIC_URL: &str = "https://flexglue.example";
 
 /// Where `inbound-webhook` is reached.
 pub const CONVERSATIONS_PATH: &str = "/webhooks/conversations";
+
+/// Where `taskrouter-events` is reached.
+pub const TASKROUTER_PATH: &str = "/webhooks/taskrouter";
+
+/// The TaskRouter events that `taskrouter-events` reads.
+pub const TASKROUTER_EVENTS: [&str; 8] = [
+    "task.created",
+    "task.completed",
+    "task.canceled",
+    "task.deleted",
+    "task.system-deleted",
+    "workflow.timeout",
+    "workflow.skipped",
+    "reservation.accepted",
+];
+
+/// Has the workspace of a simulated account call `taskrouter-events` back, at functions that are reached at
+/// `public_url`, as the README says to configure a real one.
+pub fn call_back(account: &mut simulator::Settings, public_url: &str) {
+    account.event_callback_url = Some(format!("{public_url}{TASKROUTER_PATH}#rc=3&rp=all&rt=10000"));
+    account.events_filter = TASKROUTER_EVENTS.map(str::to_owned).to_vec();
+}
 
 /// Our number, from which the simulated Twilio makes conversations.
 pub const SMS_NUMBER: &str = "+15557770000";
@@ -153,6 +176,12 @@ impl System {
         InboundWebhook::new(&self.settings, world)
     }
 
+    /// One instance of `taskrouter-events`.
+    #[must_use]
+    pub fn taskrouter_events(&self, world: &World) -> TaskRouterEvents {
+        TaskRouterEvents::new(&self.settings, world)
+    }
+
     /// One instance of `orphan-sweeper`.
     #[must_use]
     pub fn orphan_sweeper(&self, world: &World) -> OrphanSweeper {
@@ -162,18 +191,18 @@ impl System {
     /// The records, for whoever wants to look.
     #[must_use]
     pub fn ledger(&self, world: &World) -> Ledger {
-        Parts::new("flexglue", &self.settings, world).opener.ledger
+        Parts::new("flexglue", &self.settings, world).rescuer.opener.ledger
     }
 
-    /// The front of API Gateway, with every function behind it.
+    /// The front of API Gateway, with one instance of every function behind it.
     #[must_use]
-    pub fn front(&self, shape: EventShape, inbound: Arc<dyn HttpFunction>) -> Routes {
+    pub fn front(&self, shape: EventShape, world: &World) -> Routes {
         let clock = Arc::clone(&self.clock);
-        Routes::new(shape, Arc::new(move || clock.now().as_millis())).route(
-            Method::POST,
-            CONVERSATIONS_PATH,
-            Arc::new(InProcess(inbound)),
-        )
+        let inbound = InProcess(Arc::new(self.inbound_webhook(world)));
+        let events = InProcess(Arc::new(self.taskrouter_events(world)));
+        Routes::new(shape, Arc::new(move || clock.now().as_millis()))
+            .route(Method::POST, CONVERSATIONS_PATH, Arc::new(inbound))
+            .route(Method::POST, TASKROUTER_PATH, Arc::new(events))
     }
 }
 
@@ -193,7 +222,7 @@ impl Function for InProcess {
         Box::pin(async move {
             let request_id = event["requestContext"]["requestId"].as_str().unwrap_or_default().to_owned();
             let event: LambdaRequest = serde_json::from_value(event).map_err(|error| error.to_string())?;
-            let deadline = Deadline::within(gateway::ANSWER_LIMIT);
+            let deadline = Deadline::within(self.0.answer_limit());
             let answer = gateway::invoke(&*self.0, event, &request_id, deadline).await;
             serde_json::to_value(answer).map_err(|error| error.to_string())
         })

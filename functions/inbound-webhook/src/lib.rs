@@ -8,11 +8,9 @@ mod outcome;
 mod over;
 mod participant_added;
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{Response, StatusCode};
+use http::Response;
 use shared::{
     clock::Deadline,
     config::Settings,
@@ -21,11 +19,10 @@ use shared::{
     ledger::LedgerError,
     opening::Opener,
     parts::{Parts, World},
-    problem::problem,
-    secrets::{Secrets, SecretsError},
+    reception::Reception,
     sid::{AccountSid, ChatServiceSid},
     telemetry::Metric,
-    webhook::{ConversationEvent, ConversationState, RawRequest, Refusal, Verified, Verifier},
+    webhook::{ConversationEvent, ConversationState, RawRequest},
 };
 
 use self::outcome::Outcome;
@@ -36,76 +33,32 @@ pub struct InboundWebhook {
     account: AccountSid,
     chat_service: ChatServiceSid,
     system_authors: Vec<String>,
-    verifier: Verifier,
-    secrets: Arc<Secrets>,
+    reception: Reception,
     opener: Opener,
-}
-
-/// Why a request is not even looked at.
-enum NotTaken {
-    Refused(Refusal),
-    NoSecrets(SecretsError),
 }
 
 impl InboundWebhook {
     /// The function as `settings` say, in `world`.
     #[must_use]
     pub fn new(settings: &Settings, world: &World) -> Self {
-        let Parts { secrets, opener } = Parts::new("inbound-webhook", settings, world);
+        let Parts { reception, rescuer } = Parts::new("inbound-webhook", settings, world);
         Self {
             account: settings.account.clone(),
             chat_service: settings.chat_service.clone(),
             system_authors: settings.system_authors.clone(),
-            verifier: Verifier::new(settings.public_base_url.clone()),
-            secrets,
-            opener,
+            reception,
+            opener: rescuer.opener,
         }
     }
 
     async fn answer(&self, request: RawRequest, deadline: Deadline) -> Response<Bytes> {
-        let verified = match self.verify(&request).await {
+        let verified = match self.reception.receive(&request).await {
             Ok(verified) => verified,
-            Err(not_taken) => return self.not_taken(&not_taken),
+            Err(answer) => return answer,
         };
         match ConversationEvent::from_verified(&verified) {
             Ok(event) => self.handle_event(event, deadline).await.into_response(),
-            Err(error) => {
-                self.opener.metrics.count(Metric::MalformedRequest);
-                tracing::error!(%error, "a signed event that cannot be read");
-                problem(StatusCode::BAD_REQUEST, "malformed", &error.to_string())
-            }
-        }
-    }
-
-    /// Verifies a request. Where the signature fails, the token may have been rotated since it was read: it is
-    /// read again, now and then, and a new one is given a try.
-    async fn verify(&self, request: &RawRequest) -> Result<Verified, NotTaken> {
-        let tokens = self.secrets.current().await.map_err(NotTaken::NoSecrets)?.signing_tokens();
-        let refusal = match self.verifier.verify(request, &tokens) {
-            Ok(verified) => return Ok(verified),
-            Err(refusal) => refusal,
-        };
-        if refusal == Refusal::SignatureInvalid && self.secrets.refresh().await {
-            let tokens = self.secrets.current().await.map_err(NotTaken::NoSecrets)?.signing_tokens();
-            return self.verifier.verify(request, &tokens).map_err(NotTaken::Refused);
-        }
-        Err(NotTaken::Refused(refusal))
-    }
-
-    fn not_taken(&self, not_taken: &NotTaken) -> Response<Bytes> {
-        match not_taken {
-            NotTaken::NoSecrets(error) => {
-                tracing::error!(%error, "no signature can be checked");
-                problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Try again later.")
-            }
-            NotTaken::Refused(refusal) => {
-                self.opener.metrics.count(match refusal {
-                    Refusal::SignatureMissing | Refusal::SignatureInvalid => Metric::SignatureRefused,
-                    _ => Metric::MalformedRequest,
-                });
-                tracing::warn!(%refusal, "a request is refused");
-                problem(refusal.status(), "refused", &refusal.to_string())
-            }
+            Err(error) => self.reception.malformed(&error),
         }
     }
 

@@ -1,12 +1,17 @@
-//! The schedule, once a minute: makes it true in the end. Whatever a crash, a lost answer or a Twilio that was
-//! down left half-way stands in the index of what is due; the sweeper takes each such record and brings it to
-//! an end. Webhooks only make it faster.
+//! The schedule, once a minute: makes it true in the end. Webhooks only make it faster.
+//!
+//! - **What is due** (here): whatever a crash, a lost answer or a Twilio that was down left half-way stands in the
+//!   index of what is due, and so does every open conversation now and then; each such record is brought to an
+//!   end, or looked at.
+//! - **What nobody told of** (`discovery`): Twilio's own list of conversations, compared with the records.
+//! - **What TaskRouter told while nobody listened** (`backfill`): its log of events, after an outage, on demand.
 //!
 //! Any number of sweepers may run side by side: whose conditional write wins has the record.
 
-mod close;
+mod backfill;
+mod discovery;
+mod plan;
 mod report;
-mod set_up;
 
 use std::time::Duration;
 
@@ -17,13 +22,14 @@ use shared::{
     config::Settings,
     conversation::Stage,
     ledger::{DUE_SHARDS, LedgerError},
-    opening::{Opened, Opener},
     parts::{Parts, World},
-    sid::ConversationSid,
+    rescue::{Ending, Rescuer},
+    sid::{ChatServiceSid, ConversationSid},
     telemetry::Metric,
+    webhook::PublicBaseUrl,
 };
 
-pub use self::report::{Ending, SweepReport};
+pub use self::report::{Planned, SweepReport};
 
 /// What a sweep is asked to do. EventBridge sends more, which is of no interest.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -31,12 +37,19 @@ pub struct SweepRequest {
     /// Looks, and changes nothing.
     #[serde(default)]
     pub dry_run: bool,
+    /// Takes in what TaskRouter told in so many hours past; it remembers 30 days.
+    #[serde(default)]
+    pub backfill_hours: u32,
 }
 
 /// The function.
 #[derive(Debug)]
 pub struct OrphanSweeper {
-    opener: Opener,
+    rescuer: Rescuer,
+    chat_service: ChatServiceSid,
+    public_base_url: Option<PublicBaseUrl>,
+    system_authors: Vec<String>,
+    discovery: Option<Duration>,
 }
 
 /// Records taken from each part of the index in one sweep: 1,600 in all. What is left over is the oldest of
@@ -57,42 +70,52 @@ impl OrphanSweeper {
     /// The function as `settings` say, in `world`.
     #[must_use]
     pub fn new(settings: &Settings, world: &World) -> Self {
-        Self { opener: Parts::new("orphan-sweeper", settings, world).opener }
+        Self {
+            rescuer: Parts::new("orphan-sweeper", settings, world).rescuer,
+            chat_service: settings.chat_service.clone(),
+            public_base_url: settings.public_base_url.clone(),
+            system_authors: settings.system_authors.clone(),
+            discovery: settings.discovery,
+        }
     }
 
-    /// Brings what is due to an end, as far as the time reaches; the rest is left for the next sweep.
+    /// Brings what is due to an end, as far as the time reaches; the rest is left for the next sweep. Then
+    /// takes in what was asked for, and discovers.
     pub async fn sweep(&self, request: SweepRequest, deadline: Deadline) -> SweepReport {
         let mut report = SweepReport::default();
         let due = match self.due(deadline).await {
             Ok(due) => due,
             Err(error) => {
-                self.failed(&error);
-                report.count(Ending::Error);
+                report.count(self.failed(&error));
                 return report;
             }
         };
         report.due = due.len();
-        self.opener.metrics.add(Metric::SweepDue, due.len() as u64);
+        self.rescuer.opener.metrics.add(Metric::SweepDue, due.len() as u64);
         if request.dry_run {
-            report.left = due.len();
-            return report;
+            return Box::pin(self.plan(due, report, deadline)).await;
         }
         let endings = stream::iter(due).map(|sid| self.settle(sid, deadline)).buffer_unordered(AT_ONCE);
-        let report = endings
+        let mut report = endings
             .fold(report, |mut report, ending| async move {
                 report.count(ending);
                 report
             })
             .await;
+        if request.backfill_hours > 0 {
+            Box::pin(self.backfill(request.backfill_hours, &mut report, deadline)).await;
+        }
+        Box::pin(self.discover(&mut report, deadline)).await;
         tracing::info!(?report, "swept");
         report
     }
 
     /// The conversations that are due, from all parts of the index.
     async fn due(&self, deadline: Deadline) -> Result<Vec<ConversationSid>, LedgerError> {
-        let now = self.opener.clock.now();
+        let now = self.rescuer.opener.clock.now();
+        let ledger = &self.rescuer.opener.ledger;
         let shards: Vec<_> = stream::iter(0..DUE_SHARDS)
-            .map(|shard| self.opener.ledger.due(shard, now, PER_SHARD, deadline))
+            .map(|shard| ledger.due(shard, now, PER_SHARD, deadline))
             .buffered(AT_ONCE)
             .collect()
             .await;
@@ -106,15 +129,13 @@ impl OrphanSweeper {
             return Ending::Left;
         }
         let deadline = deadline.or_sooner(PER_RECORD);
-        self.settle_in_time(&sid, deadline).await.unwrap_or_else(|error| {
-            self.failed(&error);
-            Ending::Error
-        })
+        self.settle_in_time(&sid, deadline).await.unwrap_or_else(|error| self.failed(&error))
     }
 
     async fn settle_in_time(&self, sid: &ConversationSid, deadline: Deadline) -> Result<Ending, LedgerError> {
-        let now = self.opener.clock.now();
-        let record = self.opener.ledger.get(sid, deadline).await?;
+        let opener = &self.rescuer.opener;
+        let now = opener.clock.now();
+        let record = opener.ledger.get(sid, deadline).await?;
         // The index lags: somebody may have dealt with it.
         let Some(record) = record.filter(|record| record.due_at.is_some_and(|due| due <= now)) else {
             return Ok(Ending::Left);
@@ -122,31 +143,22 @@ impl OrphanSweeper {
         match record.stage {
             Stage::Claimed { .. } | Stage::Waiting | Stage::Refused { .. } => {
                 let look = record.must_look();
-                match self.opener.take_over(record, deadline).await? {
-                    Some(claim) => Ok(self.opener.open(claim, look, deadline).await.into()),
+                match opener.take_over(record, deadline).await? {
+                    Some(claim) => Ok(Box::pin(opener.open(claim, look, deadline)).await.into()),
                     None => Ok(Ending::Left),
                 }
             }
-            Stage::SettingUp => self.check_set_up(record, deadline).await,
-            Stage::Closing { .. } => self.close(record, deadline).await,
-            Stage::Seen | Stage::Open | Stage::Closed => Ok(Ending::Left),
+            Stage::SettingUp | Stage::Open | Stage::Orphaned { .. } | Stage::Closing => {
+                Box::pin(self.rescuer.look_after(record, deadline)).await
+            }
+            Stage::Seen | Stage::Closed => Ok(Ending::Left),
         }
     }
 
     /// Notes what could not be dealt with; it stays due.
-    fn failed(&self, error: &dyn std::error::Error) {
-        self.opener.metrics.count(Metric::SweepError);
+    fn failed(&self, error: &dyn std::error::Error) -> Ending {
+        self.rescuer.opener.metrics.count(Metric::SweepError);
         tracing::error!(%error, "left for the next sweep");
-    }
-}
-
-impl From<Opened> for Ending {
-    fn from(opened: Opened) -> Self {
-        match opened {
-            Opened::Created(_) | Opened::Adopted(_) | Opened::NotACustomer => Self::Finished,
-            // Closed once it is certain that no Interaction was made for it meanwhile.
-            Opened::Over | Opened::Deferred => Self::Left,
-            Opened::Refused { .. } => Self::Error,
-        }
+        Ending::Error
     }
 }

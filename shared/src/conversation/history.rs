@@ -3,7 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{clock::Timestamp, sid::InteractionSid};
+use super::Terminal;
+use crate::{
+    clock::Timestamp,
+    sid::{InteractionSid, TaskSid},
+};
 
 /// The kinds of things that happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,8 +37,36 @@ pub enum What {
     Refused,
     /// A second Interaction was accepted for a conversation that had one.
     Duplicate,
-    /// It was decided to close the conversation.
+    /// The customer cannot be served: they are told, and the conversation is closed.
     GivenUp,
+    /// TaskRouter told of a task that came.
+    TaskCreated,
+    /// TaskRouter told of an agent who accepted.
+    AgentJoined,
+    /// TaskRouter told of a task that an agent completed.
+    TaskCompleted,
+    /// TaskRouter told of a task that ended without that; `event` says how.
+    TaskEnded,
+    /// It was looked at: somebody serves the customer, or soon will.
+    Served,
+    /// It was looked at: nobody is in it, and somebody wanted it so.
+    Resting,
+    /// Nobody serves the customer; `event` says how the last task ended, where one did.
+    Orphaned,
+    /// What was begun for a customer whom nobody served is taken up by another owner.
+    Resumed,
+    /// The customer was told something.
+    Told,
+    /// The customer could not be told something.
+    NotTold,
+    /// Agents were invited again.
+    Reinvited,
+    /// The next step waits for its time.
+    Paused,
+    /// Nothing is left to be done.
+    Done,
+    /// It was discovered at Twilio, and is not flexglue's.
+    LeftAlone,
     /// The conversation is over.
     Closed,
 }
@@ -55,11 +87,17 @@ pub struct Happening {
     /// The owner of the claim, where it was about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
+    /// The task it was about, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskSid>,
+    /// The terminal event it was about, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<Terminal>,
 }
 
 impl Happening {
     pub(super) fn new(what: What, at: Timestamp) -> Self {
-        Self { what, at, code: None, interaction: None, owner: None }
+        Self { what, at, code: None, interaction: None, owner: None, task: None, event: None }
     }
 
     pub(super) fn code(self, code: Option<u32>) -> Self {
@@ -68,6 +106,14 @@ impl Happening {
 
     pub(super) fn interaction(self, interaction: &InteractionSid) -> Self {
         Self { interaction: Some(interaction.clone()), ..self }
+    }
+
+    pub(super) fn task(self, task: Option<&TaskSid>) -> Self {
+        Self { task: task.cloned(), ..self }
+    }
+
+    pub(super) fn event(self, event: Option<Terminal>) -> Self {
+        Self { event, ..self }
     }
 
     pub(super) fn owner(self, owner: &str) -> Self {

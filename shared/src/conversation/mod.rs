@@ -5,11 +5,18 @@
 //! - [`contact`]: who the customer of a conversation is, and whether a message is theirs.
 //! - [`history`]: what is kept for whoever asks later what happened.
 //! - [`pace`]: how long each thing waits.
-//! - [`transition`]: the changes.
+//! - [`transition`]: the changes up to an Interaction that stands, and the end.
+//! - [`task_event`]: the changes that TaskRouter's events make.
+//! - [`picture`]: whether anybody serves the customer.
+//! - [`rescue`]: the changes when nobody does; what is then done is the [`policy`].
 
 pub mod contact;
 pub mod history;
 pub mod pace;
+pub mod picture;
+pub mod policy;
+pub mod rescue;
+pub mod task_event;
 pub mod transition;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +25,9 @@ use serde_json::{Map, Value};
 pub use self::{
     contact::{ChannelType, Contact, Sender},
     history::{Happening, What},
+    picture::{Finding, Picture},
+    policy::{CustomerMessages, MessageName, OrphanRules, Step, Terminal, TerminalPolicy},
+    task_event::{TaskEvent, TaskFacts, TaskNews},
     transition::{Standing, Transition},
 };
 use crate::{
@@ -45,21 +55,39 @@ pub struct Conversation {
     /// The customer's first message, from the claim on: what an Interaction is made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<FirstMessage>,
-    /// How the Interaction was routed; a re-invite needs it again.
+    /// How the Interaction was routed first; a re-invite restores it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routing: Option<Routing>,
     /// The Interaction, once Twilio has accepted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interaction: Option<Interaction>,
-    /// How often the Interaction was asked for since it last stood.
+    /// How often the same thing was tried, or looked at, since something changed.
     #[serde(default)]
     pub attempts: u32,
     /// How often an accepted Interaction did not come up.
     #[serde(default)]
     pub set_up_failures: u32,
+    /// The last Interaction that did not come up: what is heard of it later is of no interest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<InteractionSid>,
+    /// Whether an agent has been in it.
+    #[serde(default)]
+    pub served: bool,
+    /// The end of the task that ended last, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_end: Option<TaskEnd>,
     /// How often agents were invited again.
     #[serde(default)]
     pub reinvites: u32,
+    /// When agents were last invited again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reinvited_at: Option<Timestamp>,
+    /// What the customer has been told by flexglue. Nothing is told twice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<MessageName>,
+    /// When discovery looked at it last, and left it alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked_at: Option<Timestamp>,
     /// Since when Twilio has refused the Interaction, while it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_since: Option<Timestamp>,
@@ -103,25 +131,61 @@ pub enum Stage {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         code: Option<u32>,
     },
-    /// To be closed at Twilio.
-    Closing {
+    /// Nobody serves the customer. What is to be done about it, and how far that is.
+    Orphaned {
         /// Why.
-        reason: ClosingReason,
+        cause: Cause,
+        /// The steps, in order.
+        steps: Vec<Step>,
+        /// How many of them are done.
+        done: usize,
+        /// Who is at work on the next one; nobody while it waits for its time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at_work: Option<AtWork>,
     },
+    /// Over at Twilio. An Interaction may have been made for it meanwhile, and is to be closed.
+    Closing,
     /// Over.
     Closed,
 }
 
-/// Why flexglue closes a conversation.
+/// The right of one owner to take the next step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AtWork {
+    /// The token of the owner.
+    pub owner: String,
+    /// When the owner's right ends. Whoever takes over afterwards looks first whether the step was taken.
+    pub until: Timestamp,
+}
+
+/// Why nobody serves a customer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ClosingReason {
+pub enum Cause {
+    /// The last task ended without an agent having finished it; the record's `last_end` says how.
+    TaskEnded,
     /// The Interaction did not come up, twice.
     SetUpFailed,
     /// Twilio refused the Interaction for a day.
     RefusedForTooLong,
-    /// The conversation was closed while its Interaction was being made; the Interaction is left to close.
-    ClosedMeanwhile,
+    /// The Interaction's channel is closed and the conversation is not.
+    ChannelClosed,
+}
+
+/// The end of a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskEnd {
+    /// The task, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskSid>,
+    /// The event that ended it; `None` where an agent completed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<Terminal>,
+    /// When, as Twilio says.
+    pub at: Timestamp,
+    /// Whether what it asks for is under way or done.
+    #[serde(default)]
+    pub handled: bool,
 }
 
 /// The Interaction of a conversation.
@@ -132,7 +196,7 @@ pub struct Interaction {
     /// Its channel, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<InteractionChannelSid>,
-    /// Its first task, where known.
+    /// Its newest task, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskSid>,
     /// Since when it is known.

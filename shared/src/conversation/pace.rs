@@ -22,6 +22,20 @@ pub const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 /// What Twilio refuses for a day is given up.
 pub const REFUSED_LIMIT: Duration = Duration::from_hours(24);
 
+/// How soon after an agent has completed a task the conversation is looked at: Flex closes it then, unless it
+/// was parked or left.
+pub const AFTER_COMPLETION: Duration = Duration::from_mins(1);
+
+/// How often a conversation is looked at that nobody is in and that is to stay so: parked, paused, left.
+pub const RESTING: Duration = Duration::from_hours(24);
+
+/// How long after a task's end TaskRouter still shows it, less a margin. A re-invite that was asked for
+/// longer ago than this and of which nothing is seen may have come and gone.
+pub const TASK_SHOWN: Duration = Duration::from_mins(4);
+
+/// How old a conversation must be before discovery looks at it: its webhook is on the way until then.
+pub const DISCOVERY_GRACE: Duration = Duration::from_mins(2);
+
 /// How long a closed conversation is remembered: a late or repeated webhook must still find it closed.
 pub const REMEMBER_CLOSED: Duration = Duration::from_hours(24 * 30);
 
@@ -49,6 +63,34 @@ pub fn refused(attempts: u32) -> Duration {
     FIRST.saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1))).min(LONGEST)
 }
 
+/// The pause before the next look at a conversation in which all was well, after `looks` such looks. Where an
+/// agent is in it, or was, less may go wrong than where a customer waits.
+#[must_use]
+pub fn recheck(looks: u32, served: bool) -> Duration {
+    const FIRST: Duration = Duration::from_mins(5);
+    let longest = if served { Duration::from_hours(6) } else { Duration::from_mins(30) };
+    FIRST.saturating_mul(2_u32.saturating_pow(looks)).min(longest)
+}
+
+/// The pause between one re-invite and the next, after `reinvites` of them: a workflow that gives up at once
+/// must not make a storm of tasks.
+#[must_use]
+pub fn reinvite(reinvites: u32) -> Duration {
+    const FIRST: Duration = Duration::from_mins(1);
+    const LONGEST: Duration = Duration::from_mins(30);
+    if reinvites == 0 {
+        return Duration::ZERO;
+    }
+    FIRST.saturating_mul(2_u32.saturating_pow(reinvites - 1)).min(LONGEST)
+}
+
+/// The pause before discovery looks again at a conversation that it left alone: a quarter of its age, as the
+/// older it is, the less likely something of it was lost.
+#[must_use]
+pub fn look_again(age: Duration) -> Duration {
+    (age / 4).clamp(Duration::from_mins(5), Duration::from_hours(6))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +100,10 @@ mod tests {
         assert_eq!([0, 1, 2, 3].map(retry).map(|pause| pause.as_secs()), [10, 10, 20, 40]);
         assert_eq!(retry(u32::MAX).as_secs(), 300);
         assert_eq!(refused(u32::MAX).as_secs(), 7200);
+        assert_eq!([0, 1, 2, 3].map(reinvite).map(|pause| pause.as_secs()), [0, 60, 120, 240]);
+        assert_eq!(reinvite(u32::MAX).as_secs(), 1800);
+        assert_eq!([0, 1, 9].map(|looks| recheck(looks, false).as_secs()), [300, 600, 1800]);
+        assert_eq!(recheck(u32::MAX, true).as_secs(), 6 * 3600);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::{
-    ClosingReason, Contact, Conversation, FirstMessage, Happening, Interaction, Routing, Sender, Stage, What,
+    Cause, Contact, Conversation, FirstMessage, Happening, Interaction, Routing, Sender, Stage, What,
     contact, pace,
 };
 use crate::{clock::Timestamp, sid::ConversationSid};
@@ -44,7 +44,7 @@ pub enum Standing {
 }
 
 impl Conversation {
-    fn new(sid: ConversationSid, now: Timestamp) -> Self {
+    pub(super) fn new(sid: ConversationSid, now: Timestamp) -> Self {
         Self {
             sid,
             version: 0,
@@ -55,7 +55,13 @@ impl Conversation {
             interaction: None,
             attempts: 0,
             set_up_failures: 0,
+            failed: None,
+            served: false,
+            last_end: None,
             reinvites: 0,
+            reinvited_at: None,
+            told: Vec::new(),
+            looked_at: None,
             refused_since: None,
             created_at: now,
             updated_at: now,
@@ -66,7 +72,12 @@ impl Conversation {
 
     /// The record's next version, with `change` made to it. What is due and what may be forgotten follow
     /// from the stage, unless `change` says when.
-    fn next(&self, now: Timestamp, happening: Happening, change: impl FnOnce(&mut Self)) -> Transition {
+    pub(super) fn next(
+        &self,
+        now: Timestamp,
+        happening: Happening,
+        change: impl FnOnce(&mut Self),
+    ) -> Transition {
         let mut next = Self {
             version: self.version + 1,
             updated_at: now,
@@ -98,7 +109,13 @@ impl Conversation {
         }
     }
 
-    fn claimed(&self, owner: &str, now: Timestamp, what: What, change: impl FnOnce(&mut Self)) -> Transition {
+    pub(super) fn claimed(
+        &self,
+        owner: &str,
+        now: Timestamp,
+        what: What,
+        change: impl FnOnce(&mut Self),
+    ) -> Transition {
         self.next(now, Happening::new(what, now).owner(owner), |next| {
             let lease_until = now + pace::LEASE;
             next.attempts += 1;
@@ -122,7 +139,9 @@ impl Conversation {
             }
             Stage::Seen | Stage::Waiting | Stage::Refused { .. } => Ok(()),
             Stage::SettingUp | Stage::Open => Err(Standing::AlreadyOpen),
-            Stage::Closing { .. } | Stage::Closed => Err(Standing::Over),
+            Stage::Orphaned { .. } if self.interaction.is_some() => Err(Standing::AlreadyOpen),
+            Stage::Orphaned { .. } => Err(Standing::Deferred),
+            Stage::Closing | Stage::Closed => Err(Standing::Over),
         }
     }
 
@@ -229,29 +248,28 @@ impl Conversation {
     ) -> Option<Transition> {
         let what = if accepted { What::Accepted } else { What::Adopted };
         let happening = Happening::new(what, now).interaction(&found.sid);
+        let known = self.interaction.as_ref().is_some_and(|known| known.sid == found.sid);
         match &self.stage {
-            Stage::SettingUp | Stage::Open => {
-                let known = self.interaction.as_ref().is_some_and(|known| known.sid == found.sid);
-                (!known).then(|| {
-                    let happening = Happening::new(What::Duplicate, now).interaction(&found.sid);
-                    self.next(now, happening, |next| next.due_at = self.due_at)
-                })
+            Stage::SettingUp | Stage::Open | Stage::Orphaned { .. } if known => None,
+            Stage::SettingUp | Stage::Open if self.interaction.is_some() => {
+                let happening = Happening::new(What::Duplicate, now).interaction(&found.sid);
+                Some(self.next(now, happening, |next| next.due_at = self.due_at))
             }
-            Stage::Closing { reason: ClosingReason::ClosedMeanwhile } | Stage::Closed => {
-                Some(self.next(now, happening, |next| {
-                    next.interaction = Some(found);
-                    next.stage = Stage::Closing { reason: ClosingReason::ClosedMeanwhile };
-                    next.due_at = Some(now);
-                }))
-            }
+            Stage::Closing | Stage::Closed => Some(self.next(now, happening, |next| {
+                next.interaction = Some(found);
+                next.stage = Stage::Closing;
+                next.due_at = Some(now);
+            })),
             // Given up too early is mended too.
             Stage::Seen
             | Stage::Claimed { .. }
             | Stage::Waiting
             | Stage::Refused { .. }
-            | Stage::Closing { .. } => Some(self.next(now, happening, |next| {
+            | Stage::Orphaned { .. }
+            | Stage::SettingUp
+            | Stage::Open => Some(self.next(now, happening, |next| {
                 next.interaction = Some(found);
-                next.routing = routing.or(next.routing.take());
+                next.routing = next.routing.take().or(routing);
                 next.stage = Stage::SettingUp;
                 next.attempts = 0;
                 next.refused_since = None;
@@ -278,7 +296,7 @@ impl Conversation {
         self.is_claimed_by(owner).then(|| {
             let since = self.refused_since.unwrap_or(now);
             if now.since(since) > pace::REFUSED_LIMIT {
-                return self.give_up(ClosingReason::RefusedForTooLong, code, now);
+                return self.give_up(Cause::RefusedForTooLong, code, now);
             }
             self.next(now, Happening::new(What::Refused, now).code(code), |next| {
                 next.stage = Stage::Refused { status, code };
@@ -288,36 +306,23 @@ impl Conversation {
         })
     }
 
-    fn give_up(&self, reason: ClosingReason, code: Option<u32>, now: Timestamp) -> Transition {
-        self.next(now, Happening::new(What::GivenUp, now).code(code), |next| {
-            next.stage = Stage::Closing { reason };
-            next.due_at = Some(now);
-        })
-    }
-
-    /// The Interaction came up.
-    #[must_use]
-    pub fn confirmed(&self, now: Timestamp) -> Option<Transition> {
-        matches!(self.stage, Stage::SettingUp).then(|| {
-            self.next(now, Happening::new(What::Confirmed, now), |next| {
-                next.stage = Stage::Open;
-                next.set_up_failures = 0;
-            })
-        })
-    }
-
-    /// Whether the Interaction should have come up long since ([`pace::SET_UP_LIMIT`]): one that has not is
-    /// then taken for failed.
+    /// Whether the Interaction should have come up long since: one that has not is then taken for failed.
     #[must_use]
     pub fn is_overdue(&self, now: Timestamp) -> bool {
         let accepted = self.interaction.as_ref().map_or(self.updated_at, |interaction| interaction.since);
+        Self::is_long_since(accepted, now)
+    }
+
+    /// Whether what was accepted then should have come up by now ([`pace::SET_UP_LIMIT`]).
+    #[must_use]
+    pub fn is_long_since(accepted: Timestamp, now: Timestamp) -> bool {
         now.since(accepted) > pace::SET_UP_LIMIT
     }
 
     /// The Interaction has not come up yet, or could not be looked at: looked at again later.
     #[must_use]
     pub fn still_setting_up(&self, now: Timestamp) -> Option<Transition> {
-        matches!(self.stage, Stage::SettingUp).then(|| {
+        matches!(self.stage, Stage::SettingUp | Stage::Open).then(|| {
             self.next(now, Happening::new(What::StillSettingUp, now), |next| {
                 next.attempts += 1;
                 next.due_at = Some(now + pace::retry(next.attempts));
@@ -326,30 +331,55 @@ impl Conversation {
     }
 
     /// The Interaction did not come up: made again once, by `owner`, then the conversation is given up.
+    ///
+    /// Twilio drops a channel where the conversation has one already
+    /// ([45353](https://www.twilio.com/docs/api/errors/45353)). Where that one cannot be found either, it was
+    /// made by somebody else and parked: the conversation is left alone.
     #[must_use]
     pub fn set_up_failed(&self, owner: &str, code: Option<u32>, now: Timestamp) -> Option<Transition> {
-        if !matches!(self.stage, Stage::SettingUp) {
+        /// "A duplicate create Channel request was dropped."
+        const DUPLICATE_CHANNEL: u32 = 45353;
+        if !matches!(self.stage, Stage::SettingUp | Stage::Open) {
             return None;
         }
-        if self.set_up_failures > 0 {
-            return Some(self.give_up(ClosingReason::SetUpFailed, code, now));
-        }
-        let mut again = self.claimed(owner, now, What::SetUpFailed, |next| {
-            next.set_up_failures += 1;
-            next.interaction = None;
-            next.attempts = 1;
-        });
-        again.happening.code = code;
-        again.happening.interaction = self.interaction.as_ref().map(|interaction| interaction.sid.clone());
-        Some(again)
+        let failed = self.interaction.as_ref().map(|interaction| interaction.sid.clone());
+        let mut after = if self.set_up_failures == 0 {
+            self.claimed(owner, now, What::SetUpFailed, |next| {
+                next.set_up_failures += 1;
+                next.attempts = 1;
+            })
+        } else if code == Some(DUPLICATE_CHANNEL) {
+            self.next(now, Happening::new(What::SetUpFailed, now), |next| {
+                next.is_well(now);
+                next.due_at = Some(now + pace::RESTING);
+            })
+        } else {
+            self.give_up(Cause::SetUpFailed, code, now)
+        };
+        after.next.interaction = None;
+        after.happening.code = code;
+        after.happening.interaction.clone_from(&failed);
+        after.next.failed = failed.or_else(|| self.failed.clone());
+        Some(after)
     }
 
     /// What could not be closed is tried again later.
     #[must_use]
     pub fn close_later(&self, now: Timestamp) -> Option<Transition> {
-        matches!(self.stage, Stage::Closing { .. }).then(|| {
+        matches!(self.stage, Stage::Closing).then(|| {
             self.next(now, Happening::new(What::PutOff, now), |next| {
                 next.attempts += 1;
+                next.due_at = Some(now + pace::retry(next.attempts));
+            })
+        })
+    }
+
+    /// Twilio could not be asked how it stands: looked at again later.
+    #[must_use]
+    pub fn looked_in_vain(&self, now: Timestamp) -> Option<Transition> {
+        self.due_at.map(|_| {
+            self.next(now, Happening::new(What::PutOff, now), |next| {
+                next.attempts = self.attempts.saturating_add(1);
                 next.due_at = Some(now + pace::retry(next.attempts));
             })
         })
@@ -363,9 +393,7 @@ impl Conversation {
         let current = match current {
             Some(Self { stage: Stage::Closed, .. }) => return None,
             // Its Interaction is still to be closed, and after it the record is.
-            Some(Self { stage: Stage::Closing { reason: ClosingReason::ClosedMeanwhile }, .. }) => {
-                return None;
-            }
+            Some(Self { stage: Stage::Closing, .. }) => return None,
             Some(current) => current,
             None => {
                 fresh = Self::new(sid.clone(), now);
@@ -375,7 +403,7 @@ impl Conversation {
         Some(current.next(now, Happening::new(What::Closed, now), |next| match current.stage {
             // The owner may have asked for the Interaction: once it is certainly done, somebody looks.
             Stage::Claimed { lease_until, .. } => {
-                next.stage = Stage::Closing { reason: ClosingReason::ClosedMeanwhile };
+                next.stage = Stage::Closing;
                 next.due_at = Some(lease_until);
             }
             _ => next.stage = Stage::Closed,
@@ -385,14 +413,41 @@ impl Conversation {
     /// flexglue has closed what it had decided to close.
     #[must_use]
     pub fn has_been_closed(&self, now: Timestamp) -> Option<Transition> {
-        matches!(self.stage, Stage::Closing { .. })
+        matches!(self.stage, Stage::Closing | Stage::Orphaned { .. })
             .then(|| self.next(now, Happening::new(What::Closed, now), |next| next.stage = Stage::Closed))
+    }
+
+    /// Discovery looked at a conversation that nobody is to open, or not yet.
+    #[must_use]
+    pub fn left_alone(current: Option<&Self>, sid: &ConversationSid, now: Timestamp) -> Option<Transition> {
+        let fresh;
+        let current = match current {
+            Some(current) if matches!(current.stage, Stage::Seen) => current,
+            Some(_) => return None,
+            None => {
+                fresh = Self::new(sid.clone(), now);
+                &fresh
+            }
+        };
+        Some(current.next(now, Happening::new(What::LeftAlone, now), |next| next.looked_at = Some(now)))
+    }
+
+    /// Whether discovery has nothing to do with a conversation made at `made`: it is taken care of, or was
+    /// looked at not long ago.
+    #[must_use]
+    pub fn is_no_discovery(&self, made: Timestamp, now: Timestamp) -> bool {
+        match (&self.stage, self.looked_at) {
+            (Stage::Seen, None) => false,
+            (Stage::Seen, Some(looked)) => now < looked + pace::look_again(looked.since(made)),
+            _ => true,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conversation::{Finding, OrphanRules, Picture};
 
     fn sid() -> ConversationSid {
         "CH00000000000000000000000000000001".parse().unwrap()
@@ -423,7 +478,9 @@ mod tests {
     }
 
     fn open() -> Conversation {
-        setting_up().confirmed(at(20)).unwrap().next
+        let rules = OrphanRules::default();
+        let standing = setting_up().found(&Finding::Waiting, &Picture::default(), &rules, "s", at(20));
+        standing.unwrap().next
     }
 
     fn closed() -> Conversation {
@@ -468,7 +525,7 @@ mod tests {
         for record in [setting_up(), open()] {
             assert_eq!(claim(Some(&record), "b", at(30)), Err(Standing::AlreadyOpen));
         }
-        assert_eq!(open().due_at, None);
+        assert_eq!(open().due_at, Some(at(20) + pace::recheck(0, false)));
     }
 
     #[test]
@@ -514,7 +571,7 @@ mod tests {
     #[test]
     fn an_interaction_made_for_a_conversation_that_closed_meanwhile_is_to_be_closed() {
         let record = closed().has_interaction(interaction(1, at(1)), true, None, at(1)).unwrap().next;
-        assert_eq!(record.stage, Stage::Closing { reason: ClosingReason::ClosedMeanwhile });
+        assert_eq!(record.stage, Stage::Closing);
         assert_eq!(record.due_at, Some(at(1)));
         let over = record.has_been_closed(at(2)).unwrap().next;
         assert_eq!((over.stage, over.due_at), (Stage::Closed, None));
@@ -523,7 +580,7 @@ mod tests {
     #[test]
     fn a_conversation_that_closes_under_a_claim_is_looked_at_once_more() {
         let record = Conversation::closed(Some(&claimed()), &sid(), at(1)).unwrap().next;
-        assert_eq!(record.stage, Stage::Closing { reason: ClosingReason::ClosedMeanwhile });
+        assert_eq!(record.stage, Stage::Closing);
         assert_eq!(record.due_at, Some(at(20)), "when the owner has certainly asked or died");
         assert_eq!(Conversation::closed(Some(&record), &sid(), at(2)), None);
     }
@@ -536,7 +593,7 @@ mod tests {
         assert_eq!(claim(Some(&record), "b", at(30)), Err(standing), "a burst of messages is one question");
         assert!(claim(Some(&record), "b", at(31)).is_ok(), "but the customer's next message asks again");
         let mut tries = 0;
-        while !matches!(record.stage, Stage::Closing { .. }) {
+        while !matches!(record.stage, Stage::Orphaned { .. }) {
             let now = record.due_at.unwrap();
             let taken = record.take_over("b", now).unwrap().next;
             record = taken.refused("b", 400, None, now).unwrap().next;
@@ -553,7 +610,9 @@ mod tests {
         assert!(again.next.is_claimed_by("s") && again.next.interaction.is_none());
         let second = again.next.has_interaction(interaction(2, at(21)), true, None, at(21)).unwrap().next;
         let given_up = second.set_up_failed("s", Some(45381), at(60)).unwrap().next;
-        assert_eq!(given_up.stage, Stage::Closing { reason: ClosingReason::SetUpFailed });
+        let Stage::Orphaned { cause: Cause::SetUpFailed, steps, .. } = &given_up.stage else { panic!() };
+        assert_eq!(steps, &OrphanRules::last_steps());
+        assert_eq!((given_up.due_at, given_up.interaction), (Some(at(60)), None));
     }
 
     #[test]

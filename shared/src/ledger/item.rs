@@ -10,7 +10,7 @@ use super::LedgerError;
 use crate::{
     clock::Timestamp,
     conversation::{Conversation, Happening, pace},
-    sid::ConversationSid,
+    sid::{ConversationSid, TaskSid},
 };
 
 /// The sparse index of what is due: only records that are due some time stand in it.
@@ -22,6 +22,37 @@ pub const DUE_SHARDS: u8 = 16;
 pub(super) const RECORD: &str = "record";
 pub(super) const HISTORY: &str = "history#";
 const CONVERSATION: &str = "conversation#";
+
+/// A task of Flex and the conversation that it belongs to.
+#[derive(Serialize, Deserialize)]
+pub(super) struct PointerItem {
+    pk: String,
+    sk: String,
+    forget_at: u64,
+    pub(super) conversation: ConversationSid,
+}
+
+/// How far a walk through a list of Twilio's has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Walk {
+    /// Counts the writes; each goes only onto the version that its writer saw.
+    pub version: u64,
+    /// When it began.
+    pub began_at: Timestamp,
+    /// The page to go on with; `None` where it came to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// Until when somebody is on it.
+    pub held_until: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct WalkItem {
+    pk: String,
+    sk: String,
+    #[serde(flatten)]
+    pub(super) walk: Walk,
+}
 
 pub(super) type Item = HashMap<String, AttributeValue>;
 
@@ -62,6 +93,32 @@ pub(super) struct HistoryItem {
 
 pub(super) fn conversation_key(sid: &ConversationSid) -> String {
     format!("{CONVERSATION}{sid}")
+}
+
+/// The key of an item by which the conversation of a task is found.
+pub(super) fn pointer_key(task: &TaskSid) -> (String, String) {
+    (format!("task#{task}"), "conversation".to_owned())
+}
+
+/// The key of the item that keeps how far a walk has come.
+pub(super) fn walk_key(name: &str) -> (String, String) {
+    ("walk".to_owned(), name.to_owned())
+}
+
+pub(super) fn from_pointer(
+    task: &TaskSid,
+    conversation: &ConversationSid,
+    now: Timestamp,
+) -> Result<Item, LedgerError> {
+    let (pk, sk) = pointer_key(task);
+    let forget_at = (now + pace::REMEMBER_CLOSED).as_seconds();
+    dynamo::to_item(PointerItem { pk, sk, forget_at, conversation: conversation.clone() })
+        .map_err(|_| LedgerError::Unreadable)
+}
+
+pub(super) fn from_walk(name: &str, walk: &Walk) -> Result<Item, LedgerError> {
+    let (pk, sk) = walk_key(name);
+    dynamo::to_item(WalkItem { pk, sk, walk: walk.clone() }).map_err(|_| LedgerError::Unreadable)
 }
 
 pub(super) fn shard_key(shard: u8) -> String {
@@ -120,7 +177,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        conversation::{ChannelType, Contact, FirstMessage, Interaction, Routing, Stage},
+        conversation::{
+            AtWork, Cause, ChannelType, Contact, FirstMessage, Interaction, MessageName, Routing, Stage,
+            Step, TaskEnd, Terminal,
+        },
         personal::Personal,
     };
 
@@ -135,7 +195,13 @@ mod tests {
             Stage::SettingUp,
             Stage::Open,
             Stage::Refused { status: 400, code: Some(45367) },
-            Stage::Closing { reason: crate::conversation::ClosingReason::SetUpFailed },
+            Stage::Orphaned {
+                cause: Cause::TaskEnded,
+                steps: vec![Step::Tell(MessageName::StillWaiting), Step::Reinvite, Step::Close],
+                done: 1,
+                at_work: Some(AtWork { owner: "o".to_owned(), until: Timestamp::from_millis(20) }),
+            },
+            Stage::Closing,
             Stage::Closed,
         ];
         for stage in stages {
@@ -161,7 +227,18 @@ mod tests {
                 }),
                 attempts: 1,
                 set_up_failures: 1,
-                reinvites: 0,
+                failed: Some("KD00000000000000000000000000000002".parse().unwrap()),
+                served: true,
+                last_end: Some(TaskEnd {
+                    task: Some("WT00000000000000000000000000000001".parse().unwrap()),
+                    event: Some(Terminal::WorkflowTimeout),
+                    at: Timestamp::from_millis(8),
+                    handled: true,
+                }),
+                reinvites: 1,
+                reinvited_at: Some(Timestamp::from_millis(10)),
+                told: vec![MessageName::StillWaiting],
+                looked_at: Some(Timestamp::from_millis(11)),
                 refused_since: None,
                 created_at: Timestamp::from_millis(1),
                 updated_at: Timestamp::from_millis(2),

@@ -4,10 +4,13 @@
 //! |---|---|---|
 //! | the record of a conversation | `conversation#CH…` | `record` |
 //! | what happened to it, one small item each | `conversation#CH…` | `history#` + time + version |
+//! | which conversation a task belongs to | `task#WT…` | `conversation` |
+//! | how far the sweeper has come in a list of Twilio's | `walk` | the list |
 //!
 //! A transition and its history entry are written together or not at all
 //! ([`TransactWriteItems`](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html)),
-//! on the condition that the record is still at the version that the writer saw. Who loses learns the
+//! (and with them the item that leads from a new task to it), on the condition that the record is still at the
+//! version that the writer saw. Who loses learns the
 //! record that won from the refusal itself, without a read. The table's definition is in `template.yaml`.
 
 mod item;
@@ -17,20 +20,22 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use aws_sdk_dynamodb::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
-    operation::transact_write_items::TransactWriteItemsError,
+    operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
     types::{
-        AttributeValue, CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+        AttributeValue, CancellationReason, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure,
+        TransactWriteItem,
     },
 };
+use serde::de::DeserializeOwned;
 
-pub use self::item::{DUE_INDEX, DUE_SHARDS};
-use self::item::{HistoryItem, conversation_key};
+pub use self::item::{DUE_INDEX, DUE_SHARDS, Walk};
+use self::item::{HistoryItem, Item, PointerItem, WalkItem, conversation_key};
 use crate::{
     aws,
     clock::{Deadline, Timestamp},
     conversation::{Conversation, Happening, Transition},
     random::Random,
-    sid::ConversationSid,
+    sid::{ConversationSid, TaskSid},
 };
 
 /// The keeper of the records. Cheap to clone.
@@ -92,21 +97,111 @@ impl Ledger {
         sid: &ConversationSid,
         deadline: Deadline,
     ) -> Result<Option<Conversation>, LedgerError> {
-        let request = self
-            .client
-            .get_item()
-            .table_name(&*self.table)
-            .set_key(Some(HashMap::from([
-                ("pk".to_owned(), AttributeValue::S(conversation_key(sid))),
-                ("sk".to_owned(), AttributeValue::S(item::RECORD.to_owned())),
-            ])))
-            .consistent_read(true);
+        let item = self.item((conversation_key(sid), item::RECORD.to_owned()), deadline).await?;
+        item.map(item::to_conversation).transpose()
+    }
+
+    /// The conversation that a task belongs to, where that was ever heard.
+    pub async fn conversation_of_task(
+        &self,
+        task: &TaskSid,
+        deadline: Deadline,
+    ) -> Result<Option<ConversationSid>, LedgerError> {
+        let item = self.item(item::pointer_key(task), deadline).await?;
+        let pointer: Option<PointerItem> = item.map(read).transpose()?;
+        Ok(pointer.map(|pointer| pointer.conversation))
+    }
+
+    /// How far a walk has come.
+    pub async fn walk(&self, name: &str, deadline: Deadline) -> Result<Option<Walk>, LedgerError> {
+        let item = self.item(item::walk_key(name), deadline).await?;
+        let walk: Option<WalkItem> = item.map(read).transpose()?;
+        Ok(walk.map(|item| item.walk))
+    }
+
+    /// Writes how far a walk has come. `false` where somebody else has written since it was `seen`.
+    pub async fn go_on_with_walk(
+        &self,
+        name: &str,
+        seen: Option<&Walk>,
+        walk: &Walk,
+        deadline: Deadline,
+    ) -> Result<bool, LedgerError> {
+        let request =
+            self.client.put_item().table_name(&*self.table).set_item(Some(item::from_walk(name, walk)?));
+        let request = match seen {
+            None => request.condition_expression("attribute_not_exists(pk)"),
+            Some(seen) => request
+                .condition_expression("version = :seen")
+                .expression_attribute_values(":seen", AttributeValue::N(seen.version.to_string())),
+        };
+        match deadline.run(Box::pin(request.send())).await.ok_or(LedgerError::Unavailable)? {
+            Ok(_) => Ok(true),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(unavailable(&error)),
+        }
+    }
+
+    async fn item(
+        &self,
+        (pk, sk): (String, String),
+        deadline: Deadline,
+    ) -> Result<Option<Item>, LedgerError> {
+        let key = HashMap::from([
+            ("pk".to_owned(), AttributeValue::S(pk)),
+            ("sk".to_owned(), AttributeValue::S(sk)),
+        ]);
+        let request =
+            self.client.get_item().table_name(&*self.table).set_key(Some(key)).consistent_read(true);
         let answer = deadline
             .run(Box::pin(request.send()))
             .await
             .ok_or(LedgerError::Unavailable)?
             .map_err(|error| unavailable(&error))?;
-        answer.item.map(item::to_conversation).transpose()
+        Ok(answer.item)
+    }
+
+    /// The records of conversations, of those that have one. They may be a moment old.
+    pub async fn known(
+        &self,
+        sids: &[ConversationSid],
+        deadline: Deadline,
+    ) -> Result<HashMap<ConversationSid, Conversation>, LedgerError> {
+        /// The most keys that one request may name.
+        const MOST: usize = 100;
+        let mut known = HashMap::new();
+        for sids in sids.chunks(MOST) {
+            let keys = sids.iter().map(|sid| {
+                HashMap::from([
+                    ("pk".to_owned(), AttributeValue::S(conversation_key(sid))),
+                    ("sk".to_owned(), AttributeValue::S(item::RECORD.to_owned())),
+                ])
+            });
+            let keys = KeysAndAttributes::builder().set_keys(Some(keys.collect())).build();
+            let mut left =
+                HashMap::from([(self.table.to_string(), keys.map_err(|_| LedgerError::Unreadable)?)]);
+            // A large answer comes in parts.
+            while !left.is_empty() {
+                let request = self.client.batch_get_item().set_request_items(Some(left));
+                let answer = deadline
+                    .run(Box::pin(request.send()))
+                    .await
+                    .ok_or(LedgerError::Unavailable)?
+                    .map_err(|error| unavailable(&error))?;
+                for item in answer.responses.unwrap_or_default().into_values().flatten() {
+                    let record = item::to_conversation(item)?;
+                    known.insert(record.sid.clone(), record);
+                }
+                left = answer.unprocessed_keys.unwrap_or_default();
+            }
+        }
+        Ok(known)
     }
 
     /// Decides on a record and writes what was decided, again for as long as others write in between.
@@ -184,12 +279,22 @@ impl Ledger {
                 .map(|put| TransactWriteItem::builder().put(put).build())
                 .map_err(|_| LedgerError::Unreadable)
         };
+        let task = |record: &Conversation| Some(record.interaction.as_ref()?.task.clone()?);
+        let new_task = task(&transition.next).filter(|new| current.and_then(task).as_ref() != Some(new));
+        let pointer = match &new_task {
+            Some(new) => {
+                let pointer = item::from_pointer(new, &transition.next.sid, transition.next.updated_at)?;
+                Some(item(Put::builder().table_name(&*self.table).set_item(Some(pointer)))?)
+            }
+            None => None,
+        };
+        let mut items = vec![item(put)?, item(history)?];
+        items.extend(pointer);
         let sent = self
             .client
             .transact_write_items()
             .client_request_token(token)
-            .transact_items(item(put)?)
-            .transact_items(item(history)?)
+            .set_transact_items(Some(items))
             .send()
             .await;
         match sent {
@@ -216,9 +321,7 @@ impl Ledger {
             .send();
         let mut history = Vec::new();
         while let Some(found) = deadline.run(pages.next()).await.ok_or(LedgerError::Unavailable)? {
-            let found: HistoryItem =
-                serde_dynamo::aws_sdk_dynamodb_1::from_item(found.map_err(|error| unavailable(&error))?)
-                    .map_err(|_| LedgerError::Unreadable)?;
+            let found: HistoryItem = read(found.map_err(|error| unavailable(&error))?)?;
             history.push(found.happening);
         }
         Ok(history)
@@ -249,6 +352,10 @@ impl Ledger {
             .map_err(|error| unavailable(&error))?;
         answer.items.unwrap_or_default().iter().map(item::sid_of).collect()
     }
+}
+
+fn read<T: DeserializeOwned>(item: Item) -> Result<T, LedgerError> {
+    serde_dynamo::aws_sdk_dynamodb_1::from_item(item).map_err(|_| LedgerError::Unreadable)
 }
 
 /// What a write that was not carried out says.

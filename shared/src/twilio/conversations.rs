@@ -2,8 +2,16 @@
 
 use serde::Deserialize;
 
-use super::{Call, CallError, Twilio, messages::AnyAnswer};
-use crate::{clock::Deadline, personal::Personal, sid::ConversationSid};
+use super::{
+    Call, CallError, Page, Twilio,
+    messages::AnyAnswer,
+    page::{Next, RawPage},
+};
+use crate::{
+    clock::{Deadline, Timestamp},
+    personal::Personal,
+    sid::{ChatServiceSid, ConversationSid},
+};
 
 /// Where a conversation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -32,9 +40,80 @@ pub struct ConversationResource {
     /// Its attributes, a JSON text.
     #[serde(default)]
     pub attributes: Option<Personal<String>>,
+    /// When it was made, RFC 3339.
+    #[serde(default)]
+    date_created: Option<String>,
+}
+
+impl ConversationResource {
+    /// When it was made, where Twilio says.
+    #[must_use]
+    pub fn created_at(&self) -> Option<Timestamp> {
+        self.date_created.as_deref().and_then(Timestamp::from_rfc_3339)
+    }
+}
+
+/// A webhook that is attached to one conversation
+/// ([scoped webhooks](https://www.twilio.com/docs/conversations/api/conversation-scoped-webhook-resource)).
+#[derive(Clone, Debug, Deserialize)]
+pub struct ScopedWebhookResource {
+    /// `webhook`, `studio` or `trigger`.
+    #[serde(default)]
+    pub target: Option<String>,
+    #[serde(default)]
+    configuration: Option<ScopedWebhookConfiguration>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct ScopedWebhookConfiguration {
+    #[serde(default)]
+    url: Option<String>,
+    #[serde(default)]
+    filters: Option<Vec<String>>,
+}
+
+impl ScopedWebhookResource {
+    /// Where it goes, for a `webhook`.
+    #[must_use]
+    pub fn url(&self) -> Option<&str> {
+        self.configuration.as_ref()?.url.as_deref()
+    }
+
+    /// Whether it hears of messages. One that does not say what it hears may hear of everything.
+    #[must_use]
+    pub fn hears_messages(&self) -> bool {
+        let filters = self.configuration.as_ref().and_then(|configuration| configuration.filters.as_ref());
+        filters.is_none_or(|filters| filters.iter().any(|filter| filter == "onMessageAdded"))
+    }
 }
 
 impl Twilio {
+    /// One page of a service's conversations in a state, 100 at most.
+    pub async fn conversations(
+        &self,
+        service: &ChatServiceSid,
+        state: &'static str,
+        after: Option<&Next>,
+        deadline: Deadline,
+    ) -> Result<Page<ConversationResource>, CallError> {
+        let mut fields = vec![("State", state.to_owned()), ("PageSize", "100".to_owned())];
+        fields.extend(after.into_iter().flat_map(Next::fields));
+        let path = format!("/v1/Services/{service}/Conversations");
+        let call = Call::get(&self.bases.conversations, path, fields);
+        self.send::<RawPage>(call, deadline).await?.read("conversations")
+    }
+
+    /// The webhooks that are attached to a conversation; it may have five.
+    pub async fn scoped_webhooks(
+        &self,
+        sid: &ConversationSid,
+        deadline: Deadline,
+    ) -> Result<Page<ScopedWebhookResource>, CallError> {
+        let path = format!("/v1/Conversations/{sid}/Webhooks");
+        let call = Call::get(&self.bases.conversations, path, Vec::new());
+        self.send::<RawPage>(call, deadline).await?.read("webhooks")
+    }
+
     /// The conversation, or `None` where there is none (any more).
     pub async fn conversation(
         &self,

@@ -121,6 +121,22 @@ pub struct ChannelParticipantResource {
     /// `agent`, `customer`, `supervisor`, `external`, `unknown`.
     #[serde(rename = "type")]
     pub kind: String,
+    #[serde(default)]
+    routing_properties: Option<RoutingProperties>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct RoutingProperties {
+    #[serde(default)]
+    task_sid: Option<TaskSid>,
+}
+
+impl ChannelParticipantResource {
+    /// The task through which an agent came, where Twilio names it.
+    #[must_use]
+    pub fn task_sid(&self) -> Option<&TaskSid> {
+        self.routing_properties.as_ref()?.task_sid.as_ref()
+    }
 }
 
 impl Twilio {
@@ -191,6 +207,17 @@ impl Twilio {
         self.send::<RawPage>(Call::get(&self.bases.flex, path, Vec::new()), deadline)
             .await?
             .read("participants")
+    }
+
+    /// The invites of a channel.
+    pub async fn invites(
+        &self,
+        interaction: &InteractionSid,
+        channel: &InteractionChannelSid,
+        deadline: Deadline,
+    ) -> Result<Page<InviteResource>, CallError> {
+        let path = format!("/v1/Interactions/{interaction}/Channels/{channel}/Invites");
+        self.send::<RawPage>(Call::get(&self.bases.flex, path, Vec::new()), deadline).await?.read("invites")
     }
 
     /// Invites an agent into a channel, once: where the outcome is unknown it is not asked for again.

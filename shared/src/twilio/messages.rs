@@ -6,7 +6,7 @@ use super::{Call, CallError, Page, Twilio, page::RawPage};
 use crate::{
     clock::Deadline,
     personal::Personal,
-    sid::{ConversationSid, MessageSid},
+    sid::{ConversationParticipantSid, ConversationSid, MessageSid},
 };
 
 /// An answer of which nothing is needed but that it came.
@@ -20,6 +20,8 @@ pub struct NewMessage {
     pub author: String,
     /// What it says, 1,600 characters at most.
     pub body: Personal<String>,
+    /// Its attributes, a JSON text.
+    pub attributes: Option<String>,
     /// Whether webhooks are to hear of it.
     pub fire_webhooks: bool,
 }
@@ -38,6 +40,12 @@ pub struct MessageResource {
     /// Its place in the conversation.
     #[serde(default)]
     pub index: Option<u64>,
+    /// The participant who said it, where it was one.
+    #[serde(default)]
+    pub participant_sid: Option<ConversationParticipantSid>,
+    /// Its attributes, a JSON text.
+    #[serde(default)]
+    pub attributes: Option<Personal<String>>,
 }
 
 impl Twilio {
@@ -53,6 +61,7 @@ impl Twilio {
             format!("/v1/Conversations/{conversation}/Messages"),
             vec![("Author", message.author), ("Body", message.body.0)],
         );
+        call.fields.extend(message.attributes.map(|attributes| ("Attributes", attributes)));
         call.fire_webhooks = message.fire_webhooks;
         self.send(call, deadline).await
     }

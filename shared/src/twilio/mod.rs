@@ -6,6 +6,7 @@
 
 mod conversations;
 mod error;
+mod events;
 mod interactions;
 mod messages;
 mod page;
@@ -23,8 +24,9 @@ use http::{HeaderValue, Method, header};
 use serde::de::DeserializeOwned;
 
 pub use self::{
-    conversations::{ConversationResource, ConversationState},
+    conversations::{ConversationResource, ConversationState, ScopedWebhookResource},
     error::{CallError, Doubt, Refusal},
+    events::{EventQuery, EventResource},
     interactions::{
         ChannelParticipantResource, ChannelResource, ChannelStatus, InteractionResource, InviteResource,
         NewInteraction,
@@ -33,7 +35,7 @@ pub use self::{
     page::{Next, Page},
     participant_conversations::ParticipantConversation,
     participants::{MessagingBinding, ParticipantResource},
-    tasks::{FlexTask, TaskResource},
+    tasks::{FlexTask, REINVITES_ATTRIBUTE, TaskResource, TaskStanding},
 };
 use crate::{
     clock::Deadline,

@@ -7,12 +7,20 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 /// Where the next page begins. Of the URL that Twilio gives, only the paging parameters are taken: an
 /// answer never decides which host is asked, or with which path.
+///
+/// It is kept as the query that asks for the page, to go on later where somebody stopped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Next(Vec<(&'static str, String)>);
 
 impl Next {
     fn from_url(url: &str) -> Option<Self> {
         let (_, query) = url.split_once('?')?;
+        Self::from_query(query)
+    }
+
+    /// From what [`Next::query`] gave.
+    #[must_use]
+    pub fn from_query(query: &str) -> Option<Self> {
         let next: Vec<_> = form_urlencoded::parse(query.as_bytes())
             .filter_map(|(name, value)| {
                 let name = ["Page", "PageToken"].into_iter().find(|known| *known == name)?;
@@ -20,6 +28,12 @@ impl Next {
             })
             .collect();
         (!next.is_empty()).then_some(Self(next))
+    }
+
+    /// The query that asks for this page, to be kept.
+    #[must_use]
+    pub fn query(&self) -> String {
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish()
     }
 
     /// The parameters that ask for this page.
@@ -72,6 +86,7 @@ mod tests {
         let next = Next::from_url("https://evil.example/v1/Steal?Page=2&PageToken=PT%2B1&Address=x").unwrap();
         let fields: Vec<_> = next.fields().collect();
         assert_eq!(fields, [("Page", "2".to_owned()), ("PageToken", "PT+1".to_owned())]);
+        assert_eq!(Next::from_query(&next.query()), Some(next));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{Call, CallError, Twilio, page::RawPage};
 use crate::{
-    clock::Deadline,
+    clock::{Deadline, Timestamp},
     personal::Personal,
     sid::{ConversationSid, InteractionChannelSid, InteractionSid, TaskSid, WorkspaceSid},
 };
@@ -22,7 +22,25 @@ pub struct TaskResource {
     /// A JSON text. Lists may leave it out; a single read shows it.
     #[serde(default)]
     pub attributes: Option<Personal<String>>,
+    /// When it last changed, RFC 3339.
+    #[serde(default)]
+    date_updated: Option<String>,
 }
+
+/// Where a task stands
+/// ([life cycle](https://www.twilio.com/docs/taskrouter/lifecycle-task-state)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskStanding {
+    /// Waiting, offered, accepted or being wrapped up; or a word that Twilio has added since.
+    Live,
+    /// An agent has completed it.
+    Completed,
+    /// It was canceled.
+    Canceled,
+}
+
+/// The task attribute that carries the number of a re-invite.
+pub const REINVITES_ATTRIBUTE: &str = "flexglueReinvites";
 
 /// What a task says of the Interaction it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +51,8 @@ pub struct FlexTask {
     pub interaction: InteractionSid,
     /// The channel of that Interaction.
     pub channel: InteractionChannelSid,
+    /// Which re-invite of ours it is; 0 where it is none.
+    pub reinvite: u32,
 }
 
 #[derive(Deserialize)]
@@ -41,9 +61,33 @@ struct FlexAttributes {
     interaction: InteractionSid,
     #[serde(rename = "flexInteractionChannelSid")]
     channel: InteractionChannelSid,
+    #[serde(default, rename = "flexglueReinvites")]
+    reinvite: serde_json::Value,
 }
 
 impl TaskResource {
+    /// A task of which only the attributes are known.
+    #[must_use]
+    pub fn with_attributes(sid: TaskSid, attributes: Option<Personal<String>>) -> Self {
+        Self { sid, assignment_status: None, attributes, date_updated: None }
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn standing(&self) -> TaskStanding {
+        match self.assignment_status.as_deref() {
+            Some("completed") => TaskStanding::Completed,
+            Some("canceled") => TaskStanding::Canceled,
+            _ => TaskStanding::Live,
+        }
+    }
+
+    /// When it last changed, where Twilio says.
+    #[must_use]
+    pub fn updated_at(&self) -> Option<Timestamp> {
+        self.date_updated.as_deref().and_then(Timestamp::from_rfc_3339)
+    }
+
     /// The Interaction of this task; `None` where it is none of Flex's. `flexInteractionChannelSid` is what
     /// Flex itself goes by.
     #[must_use]
@@ -53,6 +97,7 @@ impl TaskResource {
             task: self.sid.clone(),
             interaction: attributes.interaction,
             channel: attributes.channel,
+            reinvite: attributes.reinvite.as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
         })
     }
 }

@@ -1,12 +1,14 @@
-//! The webhooks of Conversations as typed events.
+//! The webhooks of Conversations, and the callbacks of TaskRouter, as typed events.
 
 mod fields;
 mod kinds;
+mod task_router;
 
 pub use fields::MalformedEventFields;
 pub use kinds::{
     Binding, ConversationRemoved, ConversationState, MessageAdded, ParticipantAdded, StateUpdated,
 };
+pub use task_router::{TaskRouterEvent, TaskRouterNews};
 
 use super::verified::Verified;
 use crate::sid::ConversationSid;

@@ -1,0 +1,319 @@
+//! Walks Twilio's own list of conversations for those that no record knows: a webhook was lost, or met a table
+//! that was down. A conversation with a customer who wrote, that nobody serves and that is ours, is opened as its
+//! webhook would have opened it.
+//!
+//! A walk goes on where the last sweep stopped. How far it is stands in the table, and one sweeper is on it at a
+//! time; two would only do the same work twice.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use serde_json::Value;
+use shared::{
+    clock::{Deadline, Timestamp},
+    conversation::{Contact, Conversation, FirstMessage, Sender, contact, pace},
+    ledger::{LedgerError, Walk},
+    opening::{Opened, contact_of},
+    personal::Personal,
+    rescue::{AUTHOR, Ending},
+    sid::InteractionSid,
+    telemetry::Metric,
+    twilio::{CallError, ConversationResource, Next, ScopedWebhookResource},
+};
+
+use crate::{OrphanSweeper, PER_RECORD, Planned, SHORTEST, SweepReport};
+
+/// A list that is walked.
+struct List {
+    state: &'static str,
+    /// How much rarer than the first one: an inactive conversation wakes with the customer's next message.
+    rarer: u32,
+}
+
+const LISTS: [List; 2] = [List { state: "active", rarer: 1 }, List { state: "inactive", rarer: 12 }];
+
+/// Pages of a hundred conversations that one sweep reads of one list.
+const PAGES: usize = 20;
+
+/// Conversations looked at at once.
+const AT_ONCE: usize = 4;
+
+/// How long a sweep may be on a walk. Longer than any sweep lives.
+const HOLD: Duration = Duration::from_mins(1);
+
+/// The path of the webhook that makes a conversation ours.
+const OUR_PATH: &str = "/webhooks/conversations";
+
+/// Why a walk stops.
+enum Stop {
+    Twilio(CallError),
+    Ledger(LedgerError),
+}
+
+/// What is to be done with a conversation that nobody told of.
+enum Verdict {
+    /// A customer waits: it is opened for this message.
+    Open(FirstMessage),
+    /// It is not ours, or nobody waits.
+    LeaveAlone,
+}
+
+impl OrphanSweeper {
+    /// Goes on with each walk that is due.
+    pub(crate) async fn discover(&self, report: &mut SweepReport, deadline: Deadline) {
+        let Some(period) = self.discovery else { return };
+        for list in &LISTS {
+            match self.walk(list, period * list.rarer, report, deadline).await {
+                Ok(()) => {}
+                Err(Stop::Ledger(error)) => report.count(self.failed(&error)),
+                Err(Stop::Twilio(error)) => {
+                    tracing::warn!(%error, state = list.state, "discovery stops here, and goes on later");
+                    report.count(Ending::Left);
+                }
+            }
+        }
+    }
+
+    async fn walk(
+        &self,
+        list: &List,
+        period: Duration,
+        report: &mut SweepReport,
+        deadline: Deadline,
+    ) -> Result<(), Stop> {
+        let opener = &self.rescuer.opener;
+        let name = format!("conversations#{}", list.state);
+        let seen = opener.ledger.walk(&name, deadline).await.map_err(Stop::Ledger)?;
+        let now = opener.clock.now();
+        let Some(mut walk) = begin(seen.as_ref(), period, now) else { return Ok(()) };
+        let write = async |seen: Option<&Walk>, walk: &Walk| {
+            opener.ledger.go_on_with_walk(&name, seen, walk, deadline).await.map_err(Stop::Ledger)
+        };
+        if !write(seen.as_ref(), &walk).await? {
+            return Ok(());
+        }
+        let mut stopped = Ok(());
+        for _ in 0..PAGES {
+            if deadline.remaining() < SHORTEST {
+                break;
+            }
+            let after = walk.next.as_deref().and_then(Next::from_query);
+            match self.page(list.state, after.as_ref(), report, deadline).await {
+                Ok(next) => walk.next = next.map(|next| next.query()),
+                Err(stop) => {
+                    stopped = Err(stop);
+                    break;
+                }
+            }
+            if walk.next.is_none() {
+                break;
+            }
+        }
+        let held = walk.clone();
+        walk.version += 1;
+        walk.held_until = opener.clock.now();
+        write(Some(&held), &walk).await?;
+        stopped
+    }
+
+    /// Looks at one page. Gives the next.
+    async fn page(
+        &self,
+        state: &'static str,
+        after: Option<&Next>,
+        report: &mut SweepReport,
+        deadline: Deadline,
+    ) -> Result<Option<Next>, Stop> {
+        let opener = &self.rescuer.opener;
+        let page = opener.twilio.conversations(&self.chat_service, state, after, deadline).await;
+        let page = page.map_err(Stop::Twilio)?;
+        let unknown = self.unknown(page.items, deadline).await.map_err(Stop::Ledger)?;
+        let mut looked = stream::iter(unknown)
+            .map(async |conversation| {
+                let deadline = deadline.or_sooner(PER_RECORD);
+                let verdict = self.verdict(&conversation, deadline).await.map_err(Stop::Twilio)?;
+                self.carry_out(&conversation, verdict, deadline).await.map_err(Stop::Ledger)
+            })
+            .buffer_unordered(AT_ONCE);
+        while let Some(opened) = looked.next().await {
+            match opened? {
+                Some(Opened::Created(_)) => {
+                    opener.metrics.count(Metric::ConversationAdopted);
+                    report.adopted += 1;
+                }
+                Some(other) => report.count(other.into()),
+                None => {}
+            }
+        }
+        Ok(page.next)
+    }
+
+    /// Of these conversations those that nobody takes care of, as far as the records know.
+    async fn unknown(
+        &self,
+        conversations: Vec<ConversationResource>,
+        deadline: Deadline,
+    ) -> Result<Vec<ConversationResource>, LedgerError> {
+        let opener = &self.rescuer.opener;
+        let now = opener.clock.now();
+        let made = |conversation: &ConversationResource| conversation.created_at().unwrap_or(now);
+        let old_enough = |conversation: &ConversationResource| {
+            conversation.created_at().is_none_or(|made| made + pace::DISCOVERY_GRACE <= now)
+        };
+        let mut found: Vec<_> = conversations.into_iter().filter(old_enough).collect();
+        let sids: Vec<_> = found.iter().map(|conversation| conversation.sid.clone()).collect();
+        let known = opener.ledger.known(&sids, deadline).await?;
+        found.retain(|conversation| {
+            known.get(&conversation.sid).is_none_or(|record| !record.is_no_discovery(made(conversation), now))
+        });
+        Ok(found)
+    }
+
+    /// What is to be done with a conversation, as Twilio shows it.
+    async fn verdict(
+        &self,
+        conversation: &ConversationResource,
+        deadline: Deadline,
+    ) -> Result<Verdict, CallError> {
+        let twilio = &self.rescuer.opener.twilio;
+        let attributes = conversation.attributes.as_ref().and_then(|text| serde_json::from_str(text).ok());
+        let attributes: serde_json::Map<String, Value> = attributes.unwrap_or_default();
+        // The sample for parking writes the Interaction there.
+        let is_interaction =
+            |value: &Value| value.as_str().is_some_and(|text| text.parse::<InteractionSid>().is_ok());
+        if attributes.values().any(is_interaction) {
+            return Ok(Verdict::LeaveAlone);
+        }
+        let webhooks = twilio.scoped_webhooks(&conversation.sid, deadline).await?;
+        if self.is_somebody_elses(&webhooks.items) {
+            return Ok(Verdict::LeaveAlone);
+        }
+        let participants = twilio.participants(&conversation.sid, deadline).await?;
+        let Some(customer) = Contact::among(participants.items.into_iter().map(contact_of)) else {
+            return Ok(Verdict::LeaveAlone);
+        };
+        let messages = twilio.newest_messages(&conversation.sid, deadline).await?;
+        let mut first = None;
+        for message in messages.items {
+            let author = message.author.as_ref().map(|author| author.as_str());
+            if author
+                .is_some_and(|author| author == AUTHOR || self.system_authors.iter().any(|own| own == author))
+            {
+                continue;
+            }
+            match contact::sender_among(author, message.participant_sid.as_ref(), Some(&customer)) {
+                Sender::Customer => first = Some(message),
+                // An agent, a bot or a back end has answered: somebody serves it, or did.
+                Sender::SomebodyElse | Sender::Unclear => return Ok(Verdict::LeaveAlone),
+            }
+        }
+        Ok(first.map_or(Verdict::LeaveAlone, |message| {
+            Verdict::Open(FirstMessage {
+                author: message.author,
+                participant: message.participant_sid,
+                attributes: Personal(attributes),
+            })
+        }))
+    }
+
+    /// Whether a Studio flow, or a webhook that hears messages and is not ours, serves the conversation. One
+    /// without any of its own may be served by the webhook of the whole service: it counts as ours.
+    fn is_somebody_elses(&self, webhooks: &[ScopedWebhookResource]) -> bool {
+        if webhooks.iter().any(|webhook| webhook.target.as_deref() == Some("studio")) {
+            return true;
+        }
+        let hearing = || webhooks.iter().filter(|webhook| webhook.hears_messages());
+        hearing().next().is_some()
+            && !hearing().any(|webhook| webhook.url().is_some_and(|url| self.is_ours(url)))
+    }
+
+    fn is_ours(&self, url: &str) -> bool {
+        let path = url.split(['?', '#']).next().unwrap_or_default();
+        match &self.public_base_url {
+            Some(base) => path.strip_prefix(base.as_str()) == Some(OUR_PATH),
+            None => path.ends_with(OUR_PATH),
+        }
+    }
+
+    async fn carry_out(
+        &self,
+        conversation: &ConversationResource,
+        verdict: Verdict,
+        deadline: Deadline,
+    ) -> Result<Option<Opened>, LedgerError> {
+        let opener = &self.rescuer.opener;
+        let sid = &conversation.sid;
+        match verdict {
+            Verdict::LeaveAlone => {
+                let now = opener.clock.now();
+                opener
+                    .ledger
+                    .record(None, deadline, |current| Conversation::left_alone(current, sid, now))
+                    .await?;
+                Ok(None)
+            }
+            Verdict::Open(message) => {
+                let Ok(claim) = opener.claim(sid, &message, None, deadline).await? else { return Ok(None) };
+                tracing::warn!(conversation_sid = %sid, "discovered: no webhook told of it");
+                Ok(Some(opener.open(claim, true, deadline).await))
+            }
+        }
+    }
+
+    /// What discovery would open, from the first pages of each list.
+    pub(crate) async fn plan_discovery(&self, report: &mut SweepReport, deadline: Deadline) {
+        if self.discovery.is_none() {
+            return;
+        }
+        for list in &LISTS {
+            let mut next = None;
+            for _ in 0..PAGES {
+                match self.plan_page(list.state, next.as_ref(), deadline).await {
+                    Ok((planned, after)) => {
+                        report.plan.extend(planned);
+                        next = after;
+                    }
+                    Err(Stop::Twilio(error)) => tracing::warn!(%error, "discovery stops here"),
+                    Err(Stop::Ledger(error)) => tracing::warn!(%error, "discovery stops here"),
+                }
+                if next.is_none() || deadline.remaining() < SHORTEST {
+                    break;
+                }
+            }
+        }
+    }
+
+    async fn plan_page(
+        &self,
+        state: &'static str,
+        after: Option<&Next>,
+        deadline: Deadline,
+    ) -> Result<(Vec<Planned>, Option<Next>), Stop> {
+        let twilio = &self.rescuer.opener.twilio;
+        let page =
+            twilio.conversations(&self.chat_service, state, after, deadline).await.map_err(Stop::Twilio)?;
+        let mut planned = Vec::new();
+        for conversation in self.unknown(page.items, deadline).await.map_err(Stop::Ledger)? {
+            let verdict = self.verdict(&conversation, deadline).await.map_err(Stop::Twilio)?;
+            if matches!(verdict, Verdict::Open(_)) {
+                let would = "adopt: create its Interaction, unless Twilio has it already".to_owned();
+                planned.push(Planned { conversation_sid: conversation.sid, would });
+            }
+        }
+        Ok((planned, page.next))
+    }
+}
+
+/// The walk to go on with; `None` where somebody is on it, or where the last one was not long ago.
+fn begin(seen: Option<&Walk>, period: Duration, now: Timestamp) -> Option<Walk> {
+    let held_until = now + HOLD;
+    match seen {
+        None => Some(Walk { version: 1, began_at: now, next: None, held_until }),
+        Some(seen) if now < seen.held_until => None,
+        Some(seen) if seen.next.is_some() => {
+            Some(Walk { version: seen.version + 1, held_until, ..seen.clone() })
+        }
+        Some(seen) if now < seen.began_at + period => None,
+        Some(seen) => Some(Walk { version: seen.version + 1, began_at: now, next: None, held_until }),
+    }
+}

@@ -1,0 +1,75 @@
+//! `{"dry_run": true}`: says what a sweep would do, and changes nothing. Twilio is asked as much as for a real
+//! one.
+
+use futures_util::{StreamExt as _, stream};
+use shared::{
+    clock::Deadline,
+    conversation::{Finding, Stage},
+    rescue::Plan,
+    sid::ConversationSid,
+};
+
+use crate::{AT_ONCE, OrphanSweeper, Planned, SHORTEST, SweepReport};
+
+impl OrphanSweeper {
+    pub(crate) async fn plan(
+        &self,
+        due: Vec<ConversationSid>,
+        mut report: SweepReport,
+        deadline: Deadline,
+    ) -> SweepReport {
+        report.left = due.len();
+        report.plan = stream::iter(due)
+            .map(|conversation_sid| async move {
+                let would = self.would(&conversation_sid, deadline).await;
+                Planned { conversation_sid, would }
+            })
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
+        self.plan_discovery(&mut report, deadline).await;
+        tracing::info!(?report, "a sweep that changes nothing");
+        report
+    }
+
+    async fn would(&self, sid: &ConversationSid, deadline: Deadline) -> String {
+        if deadline.remaining() < SHORTEST {
+            return "not looked at: the time is over".to_owned();
+        }
+        let record = match self.rescuer.opener.ledger.get(sid, deadline).await {
+            Ok(Some(record)) => record,
+            Ok(None) => return "nothing: it is forgotten".to_owned(),
+            Err(error) => return format!("not known: {error}"),
+        };
+        match record.stage {
+            Stage::Claimed { .. } => "create its Interaction, unless Twilio has it already".to_owned(),
+            Stage::Waiting | Stage::Refused { .. } => "create its Interaction".to_owned(),
+            Stage::Closing => "close what was made for it after it was closed".to_owned(),
+            Stage::SettingUp | Stage::Open | Stage::Orphaned { .. } => {
+                match self.rescuer.plan(&record, deadline).await {
+                    Some(plan) => describe(&plan),
+                    None => "not known: Twilio cannot be asked".to_owned(),
+                }
+            }
+            Stage::Seen | Stage::Closed => "nothing".to_owned(),
+        }
+    }
+}
+
+fn describe(plan: &Plan) -> String {
+    if !plan.steps.is_empty() {
+        return plan.steps.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    }
+    match &plan.finding {
+        Finding::Over => "record that it is closed",
+        Finding::SettingUp => "nothing yet: its Interaction is being set up",
+        Finding::Failed(_) => "create its Interaction again",
+        Finding::Other(_) => "record the Interaction that Twilio has",
+        Finding::Served => "nothing: an agent is in it",
+        Finding::Waiting => "nothing: a task waits for an agent",
+        Finding::Resting | Finding::Unopened | Finding::HalfClosed | Finding::Orphaned(_) => {
+            "nothing: it is to be left alone"
+        }
+    }
+    .to_owned()
+}

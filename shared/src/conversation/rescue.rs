@@ -1,0 +1,379 @@
+//! The changes of a record when somebody has looked whether the customer is served ([`super::picture`]), and
+//! while what must be done is done.
+//!
+//! The steps are taken one by one, each by an owner with a lease, and each is recorded before the next
+//! begins. Whoever takes over after a lease looks first: at the messages for what was told, at the tasks for
+//! the re-invite. A re-invite carries its number as a task attribute, so that its task tells which one it is.
+
+use std::time::Duration;
+
+use super::{
+    AtWork, Cause, Conversation, Finding, Happening, Interaction, MessageName, OrphanRules, Picture, Stage,
+    Step, TaskEnd, Transition, What, pace,
+};
+use crate::{clock::Timestamp, sid::TaskSid};
+
+impl Conversation {
+    /// The record after somebody has looked and found `finding`; with it the right to do what must be done,
+    /// where that is something, for `owner`. `None` where the record says the same already.
+    #[must_use]
+    pub fn found(
+        &self,
+        finding: &Finding,
+        picture: &Picture,
+        rules: &OrphanRules,
+        owner: &str,
+        now: Timestamp,
+    ) -> Option<Transition> {
+        if matches!(self.stage, Stage::Closed | Stage::Closing) {
+            return None;
+        }
+        match finding {
+            Finding::Over => Self::closed(Some(self), &self.sid, now),
+            Finding::SettingUp if self.is_overdue(now) => self.set_up_failed(owner, None, now),
+            Finding::SettingUp => self.still_setting_up(now),
+            Finding::Failed(code) => match self.stage {
+                Stage::Orphaned { .. } => self.resumed(picture, rules, owner, now),
+                _ => self.set_up_failed(owner, *code, now),
+            },
+            Finding::Other(other) => Some(self.switched_to(other, now)),
+            Finding::Served => Some(self.found_well(true, picture, now)),
+            Finding::Waiting if self.tells_after_reinvite() => self.resumed(picture, rules, owner, now),
+            Finding::Waiting => Some(self.found_well(false, picture, now)),
+            Finding::Resting => Some(self.rests(now)),
+            Finding::Unopened => match self.stage {
+                Stage::Orphaned { .. } => self.resumed(picture, rules, owner, now),
+                _ => Some(self.rests(now)),
+            },
+            Finding::HalfClosed => match self.stage {
+                Stage::Orphaned { cause: Cause::ChannelClosed, .. } => {
+                    self.resumed(picture, rules, owner, now)
+                }
+                _ => Some(self.orphaned(Cause::ChannelClosed, vec![Step::Close], None, owner, now)),
+            },
+            Finding::Orphaned(end) => match self.stage {
+                Stage::Orphaned { .. } => self.resumed(picture, rules, owner, now),
+                // The operator wants it left so.
+                _ if end.handled => Some(self.rests(now)),
+                _ => Some(self.orphaned_by(end, picture, rules, owner, now)),
+            },
+        }
+    }
+
+    /// The customer cannot be served: they are told, and the conversation is closed.
+    pub(super) fn give_up(&self, cause: Cause, code: Option<u32>, now: Timestamp) -> Transition {
+        self.next(now, Happening::new(What::GivenUp, now).code(code), |next| {
+            let steps = next.untold(OrphanRules::last_steps());
+            next.stage = Stage::Orphaned { cause, steps, done: 0, at_work: None };
+            next.attempts = 0;
+            next.refused_since = None;
+            next.due_at = Some(now);
+        })
+    }
+
+    fn orphaned_by(
+        &self,
+        end: &TaskEnd,
+        picture: &Picture,
+        rules: &OrphanRules,
+        owner: &str,
+        now: Timestamp,
+    ) -> Transition {
+        let reinvites = self.reinvites.max(picture.reinvites);
+        let steps = end.event.map(|event| rules.steps(event, reinvites)).unwrap_or_default();
+        let mut orphaned = self.orphaned(Cause::TaskEnded, steps, Some(end), owner, now);
+        orphaned.next.count_reinvites(picture, now);
+        orphaned
+    }
+
+    fn orphaned(
+        &self,
+        cause: Cause,
+        steps: Vec<Step>,
+        end: Option<&TaskEnd>,
+        owner: &str,
+        now: Timestamp,
+    ) -> Transition {
+        let task = end.and_then(|end| end.task.as_ref());
+        let event = end.and_then(|end| end.event);
+        let happening = Happening::new(What::Orphaned, now).owner(owner).task(task).event(event);
+        self.next(now, happening, |next| {
+            if let Some(end) = end {
+                next.last_end = Some(TaskEnd { handled: true, ..end.clone() });
+            }
+            let steps = next.untold(steps);
+            next.attempts = 0;
+            next.refused_since = None;
+            if steps.is_empty() {
+                next.stage = Stage::Open;
+                next.due_at = Some(now + pace::RESTING);
+            } else {
+                next.stage = Stage::Orphaned { cause, steps, done: 0, at_work: None };
+                next.put_to_work(owner, now);
+            }
+        })
+    }
+
+    /// Steps without what the customer has been told already.
+    fn untold(&self, mut steps: Vec<Step>) -> Vec<Step> {
+        steps.retain(|step| !matches!(step, Step::Tell(message) if self.told.contains(message)));
+        steps
+    }
+
+    fn put_to_work(&mut self, owner: &str, now: Timestamp) {
+        if let Stage::Orphaned { at_work, .. } = &mut self.stage {
+            let until = now + pace::LEASE;
+            *at_work = Some(AtWork { owner: owner.to_owned(), until });
+            self.due_at = Some(until.max(now + pace::retry(self.attempts)));
+        }
+    }
+
+    /// What was begun is taken up by `owner`, once it is due and nobody is at work on it.
+    fn resumed(
+        &self,
+        picture: &Picture,
+        rules: &OrphanRules,
+        owner: &str,
+        now: Timestamp,
+    ) -> Option<Transition> {
+        let Stage::Orphaned { at_work, .. } = &self.stage else { return None };
+        let free = at_work.as_ref().is_none_or(|at_work| at_work.until <= now);
+        if !free || self.due_at.is_none_or(|due| now < due) {
+            return None;
+        }
+        // Was the re-invite that the last owner may have asked for made, and has it come to nothing since?
+        let asked = at_work.as_ref().filter(|_| self.next_step() == Some(Step::Reinvite));
+        let seen = picture.reinvites > self.reinvites;
+        let past_knowing = asked.is_some_and(|asked| now.since(asked.until) > pace::TASK_SHOWN);
+        let used_up = seen || past_knowing;
+        Some(self.next(now, Happening::new(What::Resumed, now).owner(owner), |next| {
+            next.attempts += 1;
+            if used_up {
+                next.reinvites = picture.reinvites.max(self.reinvites + u32::from(!seen));
+                next.reinvited_at = Some(now);
+                if let (Stage::Orphaned { steps, done, .. }, Some(event)) =
+                    (&mut next.stage, self.last_end.as_ref().and_then(|end| end.event))
+                {
+                    *steps = self.untold(rules.steps(event, next.reinvites));
+                    *done = 0;
+                }
+            }
+            next.put_to_work(owner, now);
+        }))
+    }
+
+    /// Whether agents have been invited again and only something to be told is left.
+    fn tells_after_reinvite(&self) -> bool {
+        let Stage::Orphaned { steps, done, .. } = &self.stage else { return false };
+        let (before, left) = steps.split_at((*done).min(steps.len()));
+        before.contains(&Step::Reinvite) && left.iter().all(|step| matches!(step, Step::Tell(_)))
+    }
+
+    fn found_well(&self, served: bool, picture: &Picture, now: Timestamp) -> Transition {
+        let what = if matches!(self.stage, Stage::SettingUp) { What::Confirmed } else { What::Served };
+        self.next(now, Happening::new(what, now), |next| {
+            let was_well = matches!(self.stage, Stage::Open);
+            next.served |= served;
+            next.count_reinvites(picture, now);
+            next.is_well(now);
+            if was_well {
+                next.attempts = self.attempts.saturating_add(1);
+                next.due_at = Some(now + pace::recheck(next.attempts, next.served));
+            }
+        })
+    }
+
+    /// A task tells of a re-invite whose answer was lost.
+    fn count_reinvites(&mut self, picture: &Picture, now: Timestamp) {
+        if picture.reinvites > self.reinvites {
+            self.reinvites = picture.reinvites;
+            self.reinvited_at = Some(now);
+        }
+    }
+
+    /// The Interaction stands, and somebody serves the customer or is on the way.
+    pub(super) fn is_well(&mut self, now: Timestamp) {
+        self.stage = Stage::Open;
+        self.attempts = 0;
+        self.set_up_failures = 0;
+        self.refused_since = None;
+        self.due_at = Some(now + pace::recheck(0, self.served));
+    }
+
+    fn rests(&self, now: Timestamp) -> Transition {
+        self.next(now, Happening::new(What::Resting, now), |next| {
+            next.is_well(now);
+            next.due_at = Some(now + pace::RESTING);
+        })
+    }
+
+    fn switched_to(&self, other: &Interaction, now: Timestamp) -> Transition {
+        self.next(now, Happening::new(What::Adopted, now).interaction(&other.sid), |next| {
+            next.failed =
+                self.interaction.as_ref().map(|interaction| interaction.sid.clone()).or(next.failed.take());
+            next.interaction = Some(other.clone());
+            next.stage = Stage::SettingUp;
+            next.attempts = 0;
+            next.due_at = Some(now + pace::SET_UP_LOOK);
+        })
+    }
+
+    /// Whether `owner` is the one to take the next step.
+    #[must_use]
+    pub fn is_at_work(&self, owner: &str) -> bool {
+        matches!(&self.stage, Stage::Orphaned { at_work: Some(at_work), .. } if at_work.owner == owner)
+    }
+
+    /// Until when whoever is at work may ask Twilio for something; `None` where nobody is.
+    #[must_use]
+    pub fn may_act_until(&self) -> Option<Timestamp> {
+        match &self.stage {
+            Stage::Orphaned { at_work: Some(at_work), .. } => Some(at_work.until - pace::LEASE_MARGIN),
+            _ => None,
+        }
+    }
+
+    /// The step to be taken next.
+    #[must_use]
+    pub fn next_step(&self) -> Option<Step> {
+        match &self.stage {
+            Stage::Orphaned { steps, done, .. } => steps.get(*done).copied(),
+            _ => None,
+        }
+    }
+
+    /// The moment before which agents are not invited again.
+    #[must_use]
+    pub fn no_reinvite_before(&self) -> Option<Timestamp> {
+        self.reinvited_at.map(|last| last + pace::reinvite(self.reinvites))
+    }
+
+    /// One step is done; the next is `owner`'s as well.
+    fn step_done(&self, owner: &str, happening: Happening, now: Timestamp) -> Option<Transition> {
+        self.is_at_work(owner).then(|| {
+            self.next(now, happening, |next| {
+                next.attempts = 0;
+                next.refused_since = None;
+                let Stage::Orphaned { steps, done, .. } = &mut next.stage else { return };
+                *done += 1;
+                if *done < steps.len() {
+                    next.put_to_work(owner, now);
+                } else {
+                    let reinvited = steps.contains(&Step::Reinvite);
+                    next.is_well(now);
+                    if !reinvited {
+                        next.due_at = Some(now + pace::RESTING);
+                    }
+                }
+            })
+        })
+    }
+
+    /// The customer was told.
+    #[must_use]
+    pub fn told(&self, owner: &str, message: MessageName, now: Timestamp) -> Option<Transition> {
+        let mut told = self.step_done(owner, Happening::new(What::Told, now).owner(owner), now)?;
+        told.next.told.push(message);
+        Some(told)
+    }
+
+    /// The customer cannot be told, or is to be told nothing: no reason to leave them without an agent.
+    #[must_use]
+    pub fn not_told(&self, owner: &str, code: Option<u32>, now: Timestamp) -> Option<Transition> {
+        self.step_done(owner, Happening::new(What::NotTold, now).owner(owner).code(code), now)
+    }
+
+    /// The re-invite of this number was made. A fact, whoever is at work by now: it counts.
+    #[must_use]
+    pub fn reinvited(
+        &self,
+        owner: &str,
+        number: u32,
+        task: Option<&TaskSid>,
+        now: Timestamp,
+    ) -> Option<Transition> {
+        let happening = Happening::new(What::Reinvited, now).owner(owner).task(task);
+        let mut reinvited = match self.step_done(owner, happening.clone(), now) {
+            Some(done) => done,
+            None if self.reinvites >= number => return None,
+            None => self.next(now, happening, |next| {
+                next.due_at = self.due_at;
+                next.forget_at = self.forget_at;
+            }),
+        };
+        reinvited.next.reinvites = self.reinvites.max(number);
+        reinvited.next.reinvited_at = Some(now);
+        if let (Some(task), Some(interaction)) = (task, &mut reinvited.next.interaction) {
+            interaction.task = Some(task.clone());
+        }
+        Some(reinvited)
+    }
+
+    /// Agents are to be invited again, and there is no channel to invite them into: `owner` may ask for a new
+    /// Interaction.
+    #[must_use]
+    pub fn reinvited_anew(&self, owner: &str, now: Timestamp) -> Option<Transition> {
+        self.is_at_work(owner).then(|| {
+            let mut claimed = self.claimed(owner, now, What::Reinvited, |next| {
+                next.failed =
+                    next.interaction.take().map(|interaction| interaction.sid).or(next.failed.take());
+                next.reinvites += 1;
+                next.reinvited_at = Some(now);
+                next.last_end = None;
+                next.attempts = 1;
+            });
+            claimed.happening.interaction = self.interaction.as_ref().map(|known| known.sid.clone());
+            claimed
+        })
+    }
+
+    /// The next step waits until `due`.
+    #[must_use]
+    pub fn paused(&self, owner: &str, due: Timestamp, now: Timestamp) -> Option<Transition> {
+        self.is_at_work(owner).then(|| {
+            self.next(now, Happening::new(What::Paused, now).owner(owner), |next| {
+                next.rest_until(due);
+            })
+        })
+    }
+
+    /// Twilio did not do it for now: tried again after a pause, `asked_pause` at least.
+    #[must_use]
+    pub fn step_put_off(
+        &self,
+        owner: &str,
+        asked_pause: Option<Duration>,
+        now: Timestamp,
+    ) -> Option<Transition> {
+        self.is_at_work(owner).then(|| {
+            self.next(now, Happening::new(What::PutOff, now).owner(owner), |next| {
+                next.attempts += 1;
+                let pause = pace::retry(next.attempts).max(asked_pause.unwrap_or_default());
+                next.rest_until(now + pause);
+            })
+        })
+    }
+
+    /// Twilio refuses to have agents invited: tried again after a long pause, and given up after a day.
+    #[must_use]
+    pub fn reinvite_refused(&self, owner: &str, code: Option<u32>, now: Timestamp) -> Option<Transition> {
+        self.is_at_work(owner).then(|| {
+            let since = self.refused_since.unwrap_or(now);
+            if now.since(since) > pace::REFUSED_LIMIT {
+                return self.give_up(Cause::RefusedForTooLong, code, now);
+            }
+            self.next(now, Happening::new(What::Refused, now).owner(owner).code(code), |next| {
+                next.attempts += 1;
+                next.refused_since = Some(since);
+                next.rest_until(now + pace::refused(next.attempts));
+            })
+        })
+    }
+
+    fn rest_until(&mut self, due: Timestamp) {
+        if let Stage::Orphaned { at_work, .. } = &mut self.stage {
+            *at_work = None;
+        }
+        self.due_at = Some(due);
+    }
+}

@@ -1,0 +1,202 @@
+//! Asks Twilio how a conversation stands: whatever [`judge`] wants to know, one question at a time.
+
+use std::time::Duration;
+
+use super::Rescuer;
+use crate::{
+    clock::{Deadline, Timestamp},
+    conversation::{
+        Conversation, Finding, Interaction, Picture, TaskEnd, TaskNews, Terminal,
+        picture::{Channel, Judgement, Question, SeenTask, judge},
+    },
+    sid::{InteractionChannelSid, TaskSid},
+    twilio::{
+        CallError, ChannelResource, ChannelStatus, ConversationState, Doubt, EventQuery, EventResource,
+        FlexTask, TaskResource, TaskStanding,
+    },
+};
+
+/// More questions than any conversation needs: a fault in the judgement must not ask Twilio for ever.
+const MOST_QUESTIONS: usize = 60;
+
+/// How long TaskRouter keeps its events.
+const EVENTS_KEPT: Duration = Duration::from_hours(24 * 30);
+
+impl Rescuer {
+    /// How the conversation of a record stands.
+    pub(super) async fn look(
+        &self,
+        record: &Conversation,
+        deadline: Deadline,
+    ) -> Result<(Finding, Picture), CallError> {
+        let mut picture = Picture::default();
+        for _ in 0..MOST_QUESTIONS {
+            match judge(record, &picture, self.opener.clock.now()) {
+                Judgement::Is(finding) => return Ok((finding, picture)),
+                Judgement::Ask(question) => self.ask(record, &question, &mut picture, deadline).await?,
+            }
+        }
+        Err(Doubt::Unreadable.into())
+    }
+
+    async fn ask(
+        &self,
+        record: &Conversation,
+        question: &Question,
+        picture: &mut Picture,
+        deadline: Deadline,
+    ) -> Result<(), CallError> {
+        let twilio = &self.opener.twilio;
+        let workspace = &self.opener.defaults.workspace;
+        match question {
+            Question::Conversation => {
+                let conversation = twilio.conversation(&record.sid, deadline).await?;
+                picture.over = Some(
+                    conversation.is_none_or(|conversation| conversation.state == ConversationState::Closed),
+                );
+            }
+            Question::Channel => {
+                picture.channel = Some(match &record.interaction {
+                    Some(interaction) => self.channel(interaction, deadline).await?,
+                    None => Channel::Gone,
+                });
+            }
+            Question::Agents => {
+                let mut agents = Vec::new();
+                if let Some((interaction, channel)) = known_channel(record) {
+                    let participants =
+                        twilio.interaction_participants(&interaction.sid, channel, deadline).await?;
+                    for participant in participants.items {
+                        if participant.kind == "agent" {
+                            agents.push(participant.task_sid().cloned());
+                        }
+                    }
+                }
+                picture.agents = Some(agents);
+            }
+            Question::Task(task) => {
+                let seen = match twilio.task(workspace, task, deadline).await? {
+                    Some(task) => self.seen(&task, picture),
+                    None => SeenTask::Gone,
+                };
+                picture.tasks.insert(task.clone(), seen);
+            }
+            Question::Tasks => {
+                let tasks = twilio.tasks_of_conversation(workspace, &record.sid, deadline).await?;
+                for task in &tasks {
+                    let seen = self.seen(task, picture);
+                    picture.tasks.insert(task.sid.clone(), seen);
+                }
+                picture.other = self.other(record, &tasks, deadline).await?;
+                picture.asked_for_tasks = true;
+            }
+            Question::Invites => {
+                let mut invited = Vec::new();
+                if let Some((interaction, channel)) = known_channel(record) {
+                    let invites = twilio.invites(&interaction.sid, channel, deadline).await?;
+                    invited.extend(invites.items.iter().filter_map(|invite| invite.task_sid().cloned()));
+                }
+                picture.invited = Some(invited);
+            }
+            Question::EndOf(task) => {
+                let since = self.opener.clock.now() - EVENTS_KEPT;
+                let events =
+                    twilio.events(workspace, &EventQuery::OfTask(task), since, None, deadline).await?;
+                for event in &events.items {
+                    picture.reinvites = picture.reinvites.max(reinvite_of(event, task));
+                }
+                picture.ends.insert(task.clone(), end_among(&events.items, task));
+            }
+        }
+        Ok(())
+    }
+
+    /// The channel of an Interaction; where the answer to its creation did not name it, the only one it has.
+    async fn channel(&self, interaction: &Interaction, deadline: Deadline) -> Result<Channel, CallError> {
+        let twilio = &self.opener.twilio;
+        let channel = match &interaction.channel {
+            Some(channel) => twilio.interaction_channel(&interaction.sid, channel, deadline).await?,
+            None => match twilio.interaction_channels(&interaction.sid, deadline).await {
+                Ok(channels) => channels.items.into_iter().next(),
+                Err(error) if error.is_not_found() => None,
+                Err(error) => return Err(error),
+            },
+        };
+        let Some(ChannelResource { status, error_code, .. }) = channel else {
+            // A new one may not be there yet.
+            let young = !Conversation::is_long_since(interaction.since, self.opener.clock.now());
+            return Ok(if young { Channel::SettingUp } else { Channel::Gone });
+        };
+        Ok(match status {
+            ChannelStatus::SetUp => Channel::SettingUp,
+            ChannelStatus::Active => Channel::Active,
+            ChannelStatus::Failed => Channel::Failed(error_code),
+            ChannelStatus::Closed => Channel::Closed,
+            ChannelStatus::Inactive
+            | ChannelStatus::Pause
+            | ChannelStatus::Transfer
+            | ChannelStatus::Unheard => Channel::Resting,
+        })
+    }
+
+    fn seen(&self, task: &TaskResource, picture: &mut Picture) -> SeenTask {
+        if let Some(FlexTask { reinvite, .. }) = task.flex() {
+            picture.reinvites = picture.reinvites.max(reinvite);
+        }
+        let event = match task.standing() {
+            TaskStanding::Live => return SeenTask::Live,
+            TaskStanding::Completed => None,
+            TaskStanding::Canceled => Some(Terminal::TaskCanceled),
+        };
+        let at = task.updated_at().unwrap_or_else(|| self.opener.clock.now());
+        SeenTask::Ended(TaskEnd { task: Some(task.sid.clone()), event, at, handled: false })
+    }
+
+    /// A living Interaction among the tasks that is neither the record's nor one that failed.
+    async fn other(
+        &self,
+        record: &Conversation,
+        tasks: &[TaskResource],
+        deadline: Deadline,
+    ) -> Result<Option<Interaction>, CallError> {
+        let known = record.interaction.as_ref().map(|interaction| &interaction.sid);
+        for task in tasks.iter().filter_map(TaskResource::flex) {
+            if Some(&task.interaction) == known || Some(&task.interaction) == record.failed.as_ref() {
+                continue;
+            }
+            let living = self.opener.living(task, deadline).await?;
+            if living.is_some() {
+                return Ok(living);
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn known_channel(record: &Conversation) -> Option<(&Interaction, &InteractionChannelSid)> {
+    let interaction = record.interaction.as_ref()?;
+    Some((interaction, interaction.channel.as_ref()?))
+}
+
+/// How a task ended, as its events tell. `workflow.timeout` and `task.canceled` both stand there for one end;
+/// the one that says more counts.
+fn end_among(events: &[EventResource], task: &TaskSid) -> Option<TaskEnd> {
+    let ends = events.iter().filter(|event| event.task().as_ref() == Some(task)).filter_map(|event| {
+        let at: Timestamp = event.at()?;
+        let terminal = match TaskNews::named(&event.event_type)? {
+            TaskNews::Completed => None,
+            TaskNews::Ended(terminal) => Some(terminal),
+            TaskNews::Created | TaskNews::Accepted => return None,
+        };
+        Some(TaskEnd { task: Some(task.clone()), event: terminal, at, handled: false })
+    });
+    ends.min_by_key(|end| (end.event == Some(Terminal::TaskCanceled), end.at))
+}
+
+fn reinvite_of(event: &EventResource, task: &TaskSid) -> u32 {
+    let resource = || {
+        let attributes = event.event_data.task_attributes.clone();
+        TaskResource::with_attributes(task.clone(), attributes).flex().map(|task| task.reinvite)
+    };
+    resource().unwrap_or_default()
+}

@@ -1,0 +1,156 @@
+//! Looks after conversations: asks Twilio how one stands, and does what must be done. The same serves
+//! TaskRouter's callback and the sweeper.
+//!
+//! What is asked next, and what follows from the answers, is pure ([`crate::conversation::picture`],
+//! [`crate::conversation::rescue`]); here it meets Twilio and the ledger. `hear` takes news in,
+//! `look` asks, `steps` does.
+
+mod hear;
+mod look;
+mod steps;
+
+pub use self::steps::AUTHOR;
+
+use std::sync::Arc;
+
+use crate::{
+    clock::{Deadline, Timestamp},
+    conversation::{Conversation, CustomerMessages, Finding, OrphanRules, Stage, Step, Transition},
+    ledger::LedgerError,
+    opening::{Claim, Opened, Opener},
+    telemetry::Metric,
+};
+
+/// Looks after conversations. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Rescuer {
+    /// Opens Interactions, and holds ledger, Twilio client, clock and counts.
+    pub opener: Opener,
+    /// What is to be done for customers whom nobody serves.
+    pub rules: Arc<OrphanRules>,
+    /// What they are told.
+    pub messages: Arc<CustomerMessages>,
+}
+
+/// How it ended for one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// What was left half-way is done.
+    Finished,
+    /// An Interaction that did not come up was made again.
+    Compensated,
+    /// Agents were invited again.
+    Reinvited,
+    /// The conversation is closed.
+    Closed,
+    /// Nothing is to be done now: all is well, somebody else has it, or Twilio could not be asked.
+    Left,
+    /// It could not be dealt with. It stays due.
+    Error,
+}
+
+/// What would be done for a conversation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// How it stands.
+    pub finding: Finding,
+    /// What would be done, in order.
+    pub steps: Vec<Step>,
+}
+
+impl Rescuer {
+    /// Asks Twilio how a conversation with an Interaction stands, and does what must be done.
+    ///
+    /// What was found counts only for the record that was looked at: where somebody else has written
+    /// meanwhile, nothing is done, and what they wrote is due in its turn.
+    pub async fn look_after(&self, record: Conversation, deadline: Deadline) -> Result<Ending, LedgerError> {
+        if matches!(record.stage, Stage::Closing) {
+            return self.tidy_up(record, deadline).await;
+        }
+        let before = record.clone();
+        let (finding, picture) = match self.look(&record, deadline).await {
+            Ok(looked) => looked,
+            Err(error) => {
+                tracing::warn!(conversation_sid = %record.sid, %error, "Twilio could not be asked how it stands");
+                self.change(record, deadline, Conversation::looked_in_vain).await?;
+                return Ok(Ending::Left);
+            }
+        };
+        if let Finding::Failed(code) = &finding {
+            self.opener.metrics.count(Metric::SetUpFailed);
+            tracing::error!(conversation_sid = %record.sid, code, "an Interaction did not come up");
+        }
+        let owner = self.opener.random.token();
+        let record = self
+            .change(record, deadline, |current, now| {
+                if current.version != before.version {
+                    return None;
+                }
+                current.found(&finding, &picture, &self.rules, &owner, now)
+            })
+            .await?;
+        let Some(record) = record.filter(|record| record.version != before.version) else {
+            return Ok(Ending::Left);
+        };
+        if record.is_at_work(&owner) {
+            if !matches!(before.stage, Stage::Orphaned { .. }) {
+                self.opener.metrics.count(Metric::Orphaned);
+                tracing::warn!(conversation_sid = %record.sid, ?finding, "nobody serves a customer");
+            }
+            let in_doubt = matches!(before.stage, Stage::Orphaned { at_work: Some(_), .. });
+            return self.take_steps(record, &owner, &picture, in_doubt, deadline).await;
+        }
+        Ok(match record.stage {
+            Stage::Claimed { .. } => match Claim::of(record, owner) {
+                Some(claim) => match self.opener.open(claim, true, deadline).await {
+                    Opened::Created(_) | Opened::Adopted(_) => Ending::Compensated,
+                    other => other.into(),
+                },
+                None => Ending::Left,
+            },
+            // Given up just now: the first step is due at once.
+            Stage::Orphaned { .. } if !matches!(before.stage, Stage::Orphaned { .. }) => {
+                return Box::pin(self.look_after(record, deadline)).await;
+            }
+            Stage::Closed => Ending::Closed,
+            Stage::Open if !matches!(before.stage, Stage::Open) => Ending::Finished,
+            Stage::SettingUp if !matches!(before.stage, Stage::SettingUp) => Ending::Finished,
+            _ => Ending::Left,
+        })
+    }
+
+    /// What [`Rescuer::look_after`] would do; nothing is done and nothing written. `None` where Twilio cannot
+    /// be asked.
+    pub async fn plan(&self, record: &Conversation, deadline: Deadline) -> Option<Plan> {
+        let (finding, picture) = self.look(record, deadline).await.ok()?;
+        let after = record.found(&finding, &picture, &self.rules, "plan", self.opener.clock.now());
+        let steps = match after.map(|after| after.next.stage) {
+            Some(Stage::Orphaned { steps, done, .. }) => steps.into_iter().skip(done).collect(),
+            _ => Vec::new(),
+        };
+        Some(Plan { finding, steps })
+    }
+
+    /// Writes a change of a record as it stands. The record afterwards.
+    async fn change(
+        &self,
+        record: Conversation,
+        deadline: Deadline,
+        change: impl Fn(&Conversation, Timestamp) -> Option<Transition>,
+    ) -> Result<Option<Conversation>, LedgerError> {
+        let now = self.opener.clock.now();
+        let change = |current: Option<&Conversation>| current.and_then(|current| change(current, now));
+        self.opener.ledger.record(Some(record), deadline, change).await
+    }
+}
+
+impl From<Opened> for Ending {
+    fn from(opened: Opened) -> Self {
+        match opened {
+            Opened::Created(_) | Opened::Adopted(_) | Opened::NotACustomer => Self::Finished,
+            // Closed once it is certain that no Interaction was made for it meanwhile.
+            Opened::Over | Opened::Deferred => Self::Left,
+            Opened::Refused { .. } => Self::Error,
+        }
+    }
+}
