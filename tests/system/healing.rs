@@ -304,7 +304,7 @@ async fn a_dry_run_changes_nothing() {
     let report = sweeper.sweep(request, flexglue_tests::rig::forever()).await;
     assert_eq!((report.due, report.left), (1, 1));
     assert_eq!(report.plan[0].conversation_sid.as_str(), sid);
-    assert_eq!(report.plan[0].would, "create its Interaction");
+    assert_eq!(report.plan[0].would, "create its Interaction, unless Twilio has it already");
     assert_eq!(table(), before);
     assert!(rig.system.twilio.requests()[calls..].iter().all(|request| request.method == "GET"));
 }
