@@ -10,7 +10,8 @@
 //! [`Settings::seed`].
 //!
 //! How it is laid out: `twilio` is the handle, `people` what customers and agents do, `serve` the same over
-//! HTTP. A call is read by `call`, checked by `parameters` and answered through `answer`. `world` holds the
+//! HTTP. A call is read by `call`, checked by `parameters` and answered through `answer`
+//! or `page`. `world` holds the
 //! state and lets time pass in it (`agenda`); `webhooks` keeps what is to be delivered, `faults` decides what
 //! goes wrong. There is a folder for each API and in it a file for each resource.
 
@@ -22,6 +23,7 @@ mod conversations;
 mod dates;
 mod faults;
 mod flex;
+mod page;
 mod parameters;
 mod people;
 mod serve;

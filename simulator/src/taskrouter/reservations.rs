@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, Refusal, Reply, page};
+use crate::answer::{Answer, Refusal, Reply};
 use crate::call::Call;
 use crate::dates;
 use crate::flex::channels::ChannelStatus;
 use crate::flex::participants::{self, identity_of};
+use crate::page::{Row, page};
 use crate::parameters::{NONE, Published};
 use crate::taskrouter::resource;
 use crate::taskrouter::tasks::{self, TaskStatus};
@@ -89,9 +90,8 @@ pub(super) fn list(world: &World, call: &Call, sid: &str) -> Reply {
             status.is_none_or(|status| reservation.status.as_str() == status)
                 && worker.as_ref().is_none_or(|worker| reservation.worker_sid == *worker)
         })
-        .map(|reservation| json(world, task, reservation, &format!("{}/{}", call.url(), reservation.sid)))
-        .collect();
-    page(call, "reservations", 50, 1000, rows)
+        .map(|reservation| json(world, task, reservation, &format!("{}/{}", call.url(), reservation.sid)));
+    page(call, "reservations", 50, 1000, Row::numbered(rows))
 }
 
 pub(super) fn fetch(world: &World, call: &Call, sid: &str, reservation_sid: &str) -> Reply {
