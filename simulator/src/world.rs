@@ -9,6 +9,7 @@ use crate::flex::interactions::Interaction;
 use crate::flex::set_up;
 use crate::settings::Settings;
 use crate::sids::Sids;
+use crate::taskrouter::history::History;
 use crate::taskrouter::tasks::{self, Task};
 use crate::webhooks::Outbox;
 
@@ -46,6 +47,8 @@ pub(crate) struct World {
     pub(crate) conversations: BTreeMap<String, Conversation>,
     pub(crate) interactions: BTreeMap<String, Interaction>,
     pub(crate) tasks: BTreeMap<String, Task>,
+    /// What happened to tasks.
+    pub(crate) history: History,
     pub(crate) agenda: Agenda,
     pub(crate) outbox: Outbox,
     pub(crate) faults: Faults,
@@ -65,6 +68,7 @@ impl World {
             conversations: BTreeMap::new(),
             interactions: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            history: History::default(),
             agenda: Agenda::default(),
             outbox: Outbox::default(),
             faults: Faults::default(),

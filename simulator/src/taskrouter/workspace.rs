@@ -28,7 +28,11 @@ pub(super) fn fetch(world: &World, call: &Call) -> Reply {
         "date_created": "2026-01-01T00:00:00Z",
         "date_updated": "2026-01-01T00:00:00Z",
         "url": url,
-        "links": { "tasks": format!("{url}/Tasks"), "task_channels": format!("{url}/TaskChannels") },
+        "links": {
+            "events": format!("{url}/Events"),
+            "tasks": format!("{url}/Tasks"),
+            "task_channels": format!("{url}/TaskChannels"),
+        },
     })))
 }
 
