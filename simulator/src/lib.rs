@@ -50,7 +50,9 @@ pub use flex::interactions::Interaction;
 pub use flex::invites::Invite;
 pub use flex::participants::{Participant as InteractionParticipant, ParticipantKind};
 pub use people::Written;
-pub use settings::{Address, Integration, ServiceWebhook, Settings, Sleep, TaskChannel, Worker};
+pub use settings::{
+    Address, Integration, ServiceWebhook, Settings, Sleep, TaskChannel, Worker, WorkflowStep,
+};
 pub use signature::sign;
 pub use taskrouter::reservations::{Reservation, ReservationStatus};
 pub use taskrouter::tasks::{Task, TaskStatus};

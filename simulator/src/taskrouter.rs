@@ -5,6 +5,7 @@ pub(crate) mod history;
 pub(crate) mod reservations;
 pub(crate) mod resource;
 pub(crate) mod tasks;
+pub(crate) mod workflow;
 pub(crate) mod workspace;
 
 use crate::answer::Reply;

@@ -11,6 +11,7 @@ use crate::settings::Settings;
 use crate::sids::Sids;
 use crate::taskrouter::history::History;
 use crate::taskrouter::tasks::{self, Task};
+use crate::taskrouter::workflow;
 use crate::webhooks::Outbox;
 
 /// A call that reached Twilio.
@@ -101,7 +102,8 @@ impl World {
             match effect {
                 Effect::SetUp(interaction) => set_up::run(self, &interaction),
                 Effect::ConversationTimer(conversation) => timers::run(self, &conversation),
-                Effect::WorkflowTimeout(task) => tasks::workflow_timeout(self, &task),
+                Effect::WorkflowTimeout(task) => workflow::timeout(self, &task),
+                Effect::StepTimeout(task) => workflow::step_timeout(self, &task),
                 Effect::TaskExpires(task) => tasks::expire(self, &task),
                 Effect::TaskForgotten(task) => {
                     self.tasks.remove(&task);
