@@ -56,7 +56,7 @@ pub struct Task {
 pub enum TaskStatus {
     /// It waits for a worker.
     Pending,
-    /// It is offered to one.
+    /// It is offered to one, or to several.
     Reserved,
     /// A worker has it.
     Assigned,
@@ -205,7 +205,7 @@ fn forget_later(world: &mut World, sid: &str) {
 }
 
 /// Gives the offers that wait for an answer another status, and returns them.
-fn set_offers(world: &mut World, sid: &str, to: ReservationStatus) -> Vec<Reservation> {
+pub(super) fn set_offers(world: &mut World, sid: &str, to: ReservationStatus) -> Vec<Reservation> {
     let now = world.now;
     let Some(task) = world.tasks.get_mut(sid) else { return Vec::new() };
     task.reservations
