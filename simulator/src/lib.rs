@@ -12,8 +12,8 @@
 //! How it is laid out: `twilio` is the handle, `people` what customers and agents do, `serve` the same over
 //! HTTP. A call is read by `call`, checked by `parameters` and answered through `answer`
 //! or `page`. `world` holds the
-//! state and lets time pass in it (`agenda`); `webhooks` keeps what is to be delivered, `faults` decides what
-//! goes wrong. There is a folder for each API and in it a file for each resource.
+//! state and lets time pass in it (`agenda`); `webhooks` keeps what is to be delivered, `retries` decides what
+//! is delivered again and `faults` what goes wrong. There is a folder for each API and in it a file for each resource.
 
 mod agenda;
 mod answer;
@@ -26,6 +26,7 @@ mod flex;
 mod page;
 mod parameters;
 mod people;
+mod retries;
 mod serve;
 mod settings;
 mod sids;

@@ -70,7 +70,8 @@ pub struct Settings {
     pub default_inactive_timer: Option<String>,
     /// ISO 8601; given to every conversation that sets none of its own.
     pub default_closed_timer: Option<String>,
-    /// Where `TaskRouter` posts its events. A fragment (`#rc=…`) is neither sent nor signed.
+    /// Where `TaskRouter` posts its events. A fragment (`#rc=3&rp=all`) says when one is sent again; it is
+    /// neither sent nor signed.
     pub event_callback_url: Option<String>,
     /// The events that are posted; none named means all.
     pub events_filter: Vec<String>,

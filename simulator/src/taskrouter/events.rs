@@ -7,7 +7,7 @@ use crate::taskrouter::history::TaskEvent;
 use crate::taskrouter::reservations::Reservation;
 use crate::taskrouter::tasks::{Task, TaskStatus};
 use crate::taskrouter::workspace::WORKSPACE_NAME;
-use crate::webhooks;
+use crate::webhooks::{self, Draft};
 use crate::world::World;
 
 /// An event of a task: `task.canceled`, `workflow.timeout` …
@@ -85,8 +85,21 @@ fn post(world: &mut World, event: &TaskEvent) {
     if settings.task_events_carry_sid {
         params.push(("Sid", event.sid.clone()));
     }
-    let params = params.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-    webhooks::queue(world, event.kind, &url, Method::POST, params);
+    let draft = Draft {
+        event_type: event.kind,
+        url: &url,
+        method: Method::POST,
+        params,
+        idempotency_token: Some(token(&event.sid)),
+    };
+    webhooks::queue(world, draft);
+}
+
+/// What marks every attempt to post the event: a UUID, made of the digits of its sid.
+fn token(sid: &str) -> String {
+    let digits = sid.trim_start_matches("EV");
+    let part = |range| digits.get(range).unwrap_or_default();
+    [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
 }
 
 #[cfg(test)]
