@@ -11,6 +11,8 @@ pub(crate) enum Effect {
     ConversationTimer(String),
     /// The workflow gives up on a task.
     WorkflowTimeout(String),
+    /// A task leaves the step of its workflow in which it is.
+    StepTimeout(String),
     /// A task lived as long as it may.
     TaskExpires(String),
     /// `TaskRouter` forgets a finished task.

@@ -1,10 +1,8 @@
-//! What a REST call is answered with: a resource, a page of a list, or an error in Twilio's shape.
+//! What a REST call is answered with: a resource, or an error in Twilio's shape. Lists are in `page`.
 
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use serde_json::{Value, json};
-
-use crate::call::Call;
 
 /// A call that was carried out.
 #[derive(Debug)]
@@ -87,86 +85,4 @@ pub(crate) fn response(status: StatusCode, content_type: &'static str, body: Byt
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
     response
-}
-
-/// One page of `rows` under `key`, with the `meta` that leads to the others.
-///
-/// The page is the one that `PageSize` and `PageToken` (or `Page`) of the call ask for; a `PageSize` above
-/// `most` is refused.
-pub(crate) fn page(call: &Call, key: &str, default: usize, most: usize, rows: Vec<Value>) -> Reply {
-    let size = match call.query("PageSize") {
-        None => default,
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|size| (1..=most).contains(size))
-            .ok_or_else(|| Refusal::invalid(format!("Invalid PageSize {text}: 1 to {most}")))?,
-    };
-    let number = number(call)?;
-    let start = number.saturating_mul(size);
-    let end = start.saturating_add(size);
-    let url = |page: usize, token: Option<String>| {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        for (name, value) in &call.query {
-            if !matches!(name.as_str(), "PageSize" | "Page" | "PageToken") {
-                query.append_pair(name, value);
-            }
-        }
-        query.append_pair("PageSize", &size.to_string()).append_pair("Page", &page.to_string());
-        if let Some(token) = token {
-            query.append_pair("PageToken", &token);
-        }
-        format!("{}?{}", call.url(), query.finish())
-    };
-    let other = |page: usize| url(page, Some(format!("PT{page}")));
-    let meta = json!({
-        "page": number,
-        "page_size": size,
-        "first_page_url": url(0, None),
-        "previous_page_url": number.checked_sub(1).map(other),
-        "url": url(number, None),
-        "next_page_url": (end < rows.len()).then(|| other(number + 1)),
-        "key": key,
-    });
-    let rows: Vec<Value> = rows.into_iter().skip(start).take(size).collect();
-    Ok(Answer::ok(json!({ key: rows, "meta": meta })))
-}
-
-fn number(call: &Call) -> Result<usize, Refusal> {
-    let wrong = |name: &str| Refusal::invalid(format!("Invalid {name}"));
-    if let Some(token) = call.query("PageToken") {
-        return token.strip_prefix("PT").and_then(|n| n.parse().ok()).ok_or_else(|| wrong("PageToken"));
-    }
-    call.query("Page").map_or(Ok(0), |page| page.parse().map_err(|_| wrong("Page")))
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::testing::{Sim, code, text};
-
-    #[test]
-    fn a_list_is_read_page_by_page() {
-        let sim = Sim::new();
-        let all: Vec<String> = (0..5).map(|_| sim.conversation()).collect();
-        let (mut next, mut read) = ("/v1/Conversations?PageSize=2&State=active".to_owned(), Vec::new());
-        let mut pages = 0;
-        while !next.is_empty() {
-            let (status, body) = sim.get(&next);
-            assert_eq!((status, &body["meta"]["page"]), (200, &pages.into()));
-            assert_eq!(body["meta"]["key"], "conversations");
-            read.extend(body["conversations"].as_array().expect("rows").iter().map(|row| text(&row["sid"])));
-            next = text(&body["meta"]["next_page_url"]).replace("https://conversations.twilio.com", "");
-            pages += 1;
-        }
-        assert_eq!((read, pages), (all, 3));
-    }
-
-    #[test]
-    fn a_page_may_not_be_larger_than_twilio_allows() {
-        let sim = Sim::new();
-        assert_eq!(sim.get("/v1/Conversations?PageSize=100").0, 200);
-        assert_eq!(code(&sim.get("/v1/Conversations?PageSize=101")), 20001);
-        assert_eq!(code(&sim.get("/v1/ParticipantConversations?Identity=a&PageSize=51")), 20001);
-        assert_eq!(code(&sim.get("/v1/Conversations?PageToken=x")), 20001);
-    }
 }

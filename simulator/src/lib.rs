@@ -10,9 +10,10 @@
 //! [`Settings::seed`].
 //!
 //! How it is laid out: `twilio` is the handle, `people` what customers and agents do, `serve` the same over
-//! HTTP. A call is read by `call`, checked by `parameters` and answered through `answer`. `world` holds the
-//! state and lets time pass in it (`agenda`); `webhooks` keeps what is to be delivered, `faults` decides what
-//! goes wrong. There is a folder for each API and in it a file for each resource.
+//! HTTP. A call is read by `call`, checked by `parameters` and answered through `answer`
+//! or `page`. `world` holds the
+//! state and lets time pass in it (`agenda`); `webhooks` keeps what is to be delivered, `retries` decides what
+//! is delivered again and `faults` what goes wrong. There is a folder for each API and in it a file for each resource.
 
 mod agenda;
 mod answer;
@@ -22,8 +23,10 @@ mod conversations;
 mod dates;
 mod faults;
 mod flex;
+mod page;
 mod parameters;
 mod people;
+mod retries;
 mod serve;
 mod settings;
 mod sids;
@@ -48,7 +51,9 @@ pub use flex::interactions::Interaction;
 pub use flex::invites::Invite;
 pub use flex::participants::{Participant as InteractionParticipant, ParticipantKind};
 pub use people::Written;
-pub use settings::{Address, Integration, ServiceWebhook, Settings, Sleep, TaskChannel, Worker};
+pub use settings::{
+    Address, Integration, ServiceWebhook, Settings, Sleep, TaskChannel, Worker, WorkflowStep,
+};
 pub use signature::sign;
 pub use taskrouter::reservations::{Reservation, ReservationStatus};
 pub use taskrouter::tasks::{Task, TaskStatus};

@@ -82,6 +82,17 @@ impl Twilio {
         reservations::offer(&mut self.world(), task, worker).map(drop)
     }
 
+    /// `TaskRouter` offers the task to every worker at once, or to the only one it is for. Refused unless it
+    /// is pending. The first who accepts has it, and the other offers are rescinded.
+    pub fn task_is_offered_to_all(&self, task: &str) -> Result<(), Refusal> {
+        reservations::offer_to_all(&mut self.world(), task)
+    }
+
+    /// The worker does not answer an offer of the task in time. It goes on as with a rejection.
+    pub fn reservation_times_out(&self, task: &str, worker: &str) -> Result<(), Refusal> {
+        reservations::time_out(&mut self.world(), task, worker)
+    }
+
     /// The worker accepts the task, offered or not, and joins the conversation.
     ///
     /// Refused unless the channel is active and the task is pending or offered to this worker.
@@ -89,7 +100,8 @@ impl Twilio {
         reservations::accept(&mut self.world(), task, worker)
     }
 
-    /// The worker rejects the task. It waits again, unless it was for this worker only: then it is canceled.
+    /// The worker rejects the task. It waits again once nobody else has an offer of it, unless it was for this
+    /// worker only: then it is canceled.
     pub fn agent_rejects(&self, task: &str, worker: &str) -> Result<(), Refusal> {
         reservations::reject(&mut self.world(), task, worker)
     }
@@ -113,6 +125,17 @@ impl Twilio {
         let world = &mut *self.world();
         at_work(world, task)?;
         flex_participants::part(world, task);
+        Ok(())
+    }
+
+    /// The agent leaves the conversation, which stays as it is, with its channel: `leaveConversation` of Flex.
+    /// The task is wrapping and then completed.
+    pub fn agent_leaves(&self, task: &str) -> Result<(), Refusal> {
+        let world = &mut *self.world();
+        at_work(world, task)?;
+        flex_participants::remove_agent(world, task);
+        tasks::wrap(world, task);
+        tasks::complete(world, task, "completed");
         Ok(())
     }
 
@@ -214,5 +237,49 @@ fn write_in_chat(world: &mut World, sid: &str, author: &str, body: &str) -> Resu
         None => Err(Refusal::not_found(&format!("/v1/Conversations/{sid}"))),
         Some(ConversationState::Closed) => Err(Refusal::new(400, 50377, "Conversation is closed")),
         Some(_) => Ok(write(world, sid, author, body, Source::Sdk(author.to_owned()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Engaged, Sim};
+
+    /// A customer with whom an agent is at work.
+    fn attended() -> (Sim, Engaged) {
+        let sim = Sim::new();
+        let engaged = sim.engaged();
+        sim.twilio.agent_accepts(&engaged.task, &sim.worker(0)).expect("accepted");
+        sim.events();
+        (sim, engaged)
+    }
+
+    #[test]
+    fn an_agent_who_leaves_lets_the_conversation_live() {
+        let (sim, engaged) = attended();
+        sim.twilio.agent_leaves(&engaged.task).expect("at work");
+        assert_eq!(sim.events(), ["task.wrapup", "task.completed"]);
+        assert_eq!(sim.state(&engaged.conversation), "active");
+        assert_eq!(sim.get(&engaged.channel).1["status"], "active");
+        assert_eq!(sim.twilio.participants(&engaged.conversation).len(), 1);
+        assert_eq!(sim.twilio.interactions()[0].channel.participants.len(), 1);
+        assert!(sim.twilio.agent_leaves(&engaged.task).is_err());
+    }
+
+    #[test]
+    fn an_agent_who_ends_the_chat_completes_the_task_afterwards() {
+        let (sim, engaged) = attended();
+        sim.twilio.agent_ends_chat(&engaged.task).expect("at work");
+        assert_eq!(
+            (sim.state(&engaged.conversation), sim.task_status(&engaged.task)),
+            ("closed", "wrapping")
+        );
+        sim.twilio.task_completes(&engaged.task).expect("wrapping");
+        assert_eq!(sim.events(), ["task.wrapup", "task.completed"]);
+        assert_eq!(
+            (sim.state(&engaged.conversation), sim.task_status(&engaged.task)),
+            ("closed", "completed")
+        );
+        assert!(sim.twilio.task_completes(&engaged.task).is_err());
+        assert!(sim.twilio.agent_ends_chat(&engaged.task).is_err());
     }
 }

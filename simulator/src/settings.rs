@@ -26,8 +26,15 @@ pub struct Settings {
     pub workspace_sid: String,
     /// `WW…`, the workflow that inbound tasks take.
     pub workflow_sid: String,
-    /// After how many seconds the workflow gives up on a task nobody accepted.
+    /// After how many seconds the workflow gives up on a task nobody accepted; without meaning when it has
+    /// steps.
     pub workflow_timeout_s: Option<u64>,
+    /// The routing steps of that workflow, one after the other; none means a workflow that is one step of
+    /// `workflow_timeout_s`. Read when a task is opened and whenever it leaves a step.
+    pub workflow_steps: Vec<WorkflowStep>,
+    /// Whether the last of the steps is skipped (`skip_if`): the task then ends with `workflow.skipped`
+    /// instead of `workflow.timeout`, when the time of the steps is over.
+    pub workflow_skips_last_step: bool,
     /// `WW…`, a second workflow, for re-invites.
     pub fallback_workflow_sid: String,
     /// After how many seconds the second workflow gives up.
@@ -63,7 +70,8 @@ pub struct Settings {
     pub default_inactive_timer: Option<String>,
     /// ISO 8601; given to every conversation that sets none of its own.
     pub default_closed_timer: Option<String>,
-    /// Where `TaskRouter` posts its events. A fragment (`#rc=…`) is neither sent nor signed.
+    /// Where `TaskRouter` posts its events. A fragment (`#rc=3&rp=all`) says when one is sent again; it is
+    /// neither sent nor signed.
     pub event_callback_url: Option<String>,
     /// The events that are posted; none named means all.
     pub events_filter: Vec<String>,
@@ -84,6 +92,14 @@ pub struct Worker {
     pub sid: String,
     /// The chat identity, which is also the worker's friendly name.
     pub identity: String,
+}
+
+/// A routing step of a workflow.
+/// See <https://www.twilio.com/docs/taskrouter/workflow-configuration>.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkflowStep {
+    /// How many seconds a task stays in it.
+    pub timeout_s: u64,
 }
 
 /// A task channel of the workspace.
@@ -175,6 +191,8 @@ impl Default for Settings {
             workspace_sid: sid("WS", 0x5),
             workflow_sid: sid("WW", 0x1),
             workflow_timeout_s: None,
+            workflow_steps: Vec::new(),
+            workflow_skips_last_step: false,
             fallback_workflow_sid: sid("WW", 0x2),
             fallback_workflow_timeout_s: None,
             queue_sid: sid("WQ", 0x1),

@@ -1,9 +1,11 @@
 //! `TaskRouter` v1: <https://www.twilio.com/docs/taskrouter/api>.
 
 pub(crate) mod events;
+pub(crate) mod history;
 pub(crate) mod reservations;
 pub(crate) mod resource;
 pub(crate) mod tasks;
+pub(crate) mod workflow;
 pub(crate) mod workspace;
 
 use crate::answer::Reply;
@@ -19,6 +21,8 @@ pub(crate) fn route(world: &mut World, call: &Call, segments: &[&str]) -> Reply 
     match (call.method.as_str(), rest) {
         ("GET", []) => workspace::fetch(world, call),
         ("GET", ["TaskChannels"]) => workspace::task_channels(world, call),
+        ("GET", ["Events"]) => history::list(world, call),
+        ("GET", ["Events", sid]) => history::fetch(world, call, sid),
         ("GET", ["Tasks"]) => resource::list(world, call),
         ("GET", ["Tasks", sid]) => resource::fetch(world, call, sid),
         ("POST", ["Tasks", sid]) => resource::update(world, call, sid),

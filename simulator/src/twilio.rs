@@ -144,6 +144,15 @@ impl Twilio {
         world.outbox.take_due(now)
     }
 
+    /// Tells how the delivery of a webhook ended: with a status, or with none if it could not connect or
+    /// waited in vain. If the overrides in the fragment of its URL (`#rc=3&rp=all`) say so and attempts are
+    /// left, the same webhook is due again a second later. Only `TaskRouter` sends anything again.
+    pub fn webhook_answered(&self, webhook: &Webhook, status: Option<u16>) {
+        let mut world = self.world();
+        let now = world.now;
+        world.outbox.answered(webhook, status, now);
+    }
+
     /// The signed request that delivers a webhook.
     #[must_use]
     pub fn webhook_request(&self, webhook: &Webhook) -> Request<Bytes> {

@@ -1,10 +1,11 @@
-//! Webhooks between the moment something happened and the moment they are taken for delivery. Twilio makes
-//! one attempt and does not retry.
+//! Webhooks between the moment something happened and the moment they are taken for delivery, and those
+//! that are sent again because a delivery failed.
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, header};
 
 use crate::faults::WebhookMisbehaviour;
+use crate::retries::Overrides;
 use crate::settings::Settings;
 use crate::signature::{sign, without_fragment};
 use crate::world::World;
@@ -24,7 +25,14 @@ pub struct Webhook {
     pub happened_ms: u64,
     /// When it may be sent, in milliseconds since the epoch.
     pub due_ms: u64,
+    /// The header `I-Twilio-Idempotency-Token`, the same for all attempts. Conversations sends none.
+    pub idempotency_token: Option<String>,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
 }
+
+/// How many milliseconds after a delivery failed it is tried again.
+const RETRY_AFTER_MS: u64 = 1000;
 
 impl Webhook {
     /// The value of one parameter.
@@ -58,6 +66,9 @@ impl Webhook {
         if let Ok(signature) = HeaderValue::from_str(&signature) {
             headers.insert("x-twilio-signature", signature);
         }
+        if let Some(token) = self.idempotency_token.as_deref().and_then(|token| token.parse().ok()) {
+            headers.insert("i-twilio-idempotency-token", token);
+        }
         request
     }
 }
@@ -81,6 +92,17 @@ impl Outbox {
         self.waiting.iter().map(|waiting| waiting.webhook.due_ms).min()
     }
 
+    /// Puts a webhook whose delivery ended with this status back, if it is to be sent again.
+    pub(crate) fn answered(&mut self, webhook: &Webhook, status: Option<u16>, now: u64) {
+        let again =
+            webhook.idempotency_token.is_some() && Overrides::of(&webhook.url).retry(webhook.attempt, status);
+        if again {
+            let attempt = webhook.attempt.saturating_add(1);
+            let webhook = Webhook { attempt, due_ms: now.saturating_add(RETRY_AFTER_MS), ..webhook.clone() };
+            self.waiting.push(Waiting { webhook, reordered: false });
+        }
+    }
+
     /// Takes those that are due, in the order they became due.
     pub(crate) fn take_due(&mut self, now: u64) -> Vec<Webhook> {
         let due = |waiting: &mut Waiting| waiting.webhook.due_ms <= now;
@@ -96,21 +118,28 @@ impl Outbox {
     }
 }
 
-/// Queues a webhook, as the faults in force allow.
-pub(crate) fn queue(
-    world: &mut World,
-    event_type: &str,
-    url: &str,
-    method: Method,
-    params: Vec<(String, String)>,
-) {
+/// A webhook to be queued.
+pub(crate) struct Draft<'a> {
+    pub(crate) event_type: &'a str,
+    pub(crate) url: &'a str,
+    pub(crate) method: Method,
+    pub(crate) params: Vec<(&'static str, String)>,
+    /// With one it may be sent again.
+    pub(crate) idempotency_token: Option<String>,
+}
+
+/// Queues a webhook, as the faults in force allow. A doubled one is the same webhook twice.
+pub(crate) fn queue(world: &mut World, draft: Draft<'_>) {
+    let event_type = draft.event_type;
     let mut webhook = Webhook {
         event_type: event_type.to_owned(),
-        url: url.to_owned(),
-        method,
-        params,
+        url: draft.url.to_owned(),
+        method: draft.method,
+        params: draft.params.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         happened_ms: world.now,
         due_ms: world.now,
+        idempotency_token: draft.idempotency_token,
+        attempt: 1,
     };
     let (mut copies, mut reordered) = (1, false);
     for what in world.faults.on_webhook(event_type) {
@@ -174,6 +203,61 @@ mod tests {
         assert!(request.body().is_empty());
         let signature = sign(&sim.twilio.settings().auth_token, &url, &[]);
         assert_eq!(request.headers()["x-twilio-signature"], signature.as_str());
+    }
+
+    /// The task events that the workspace posts to a URL with this fragment, all of them answered so.
+    fn attempts(fragment: &str, status: Option<u16>) -> Vec<crate::Webhook> {
+        let url = format!("https://example.com/webhooks/taskrouter{fragment}");
+        let sim = Sim::with(|settings| {
+            settings.event_callback_url = Some(url);
+            settings.set_up_ms = 3_600_000;
+        });
+        sim.interact(&sim.conversation());
+        let mut seen = Vec::new();
+        loop {
+            let taken = sim.webhooks();
+            let [webhook] = taken.as_slice() else { break };
+            sim.twilio.webhook_answered(webhook, status);
+            assert!(sim.webhooks().is_empty(), "not before a second is over");
+            sim.clock.advance(1000);
+            seen.extend(taken);
+        }
+        seen
+    }
+
+    #[test]
+    fn a_task_event_is_sent_again_as_the_fragment_of_its_url_says() {
+        let seen = attempts("#rc=2&rp=5xx", Some(503));
+        assert_eq!(seen.iter().map(|webhook| webhook.attempt).collect::<Vec<_>>(), [1, 2, 3]);
+        assert!(seen.iter().all(|webhook| webhook.params == seen[0].params));
+        let sim = Sim::new();
+        let tokens: Vec<_> = seen
+            .iter()
+            .map(|webhook| {
+                sim.twilio.webhook_request(webhook).headers()["i-twilio-idempotency-token"].clone()
+            })
+            .collect();
+        assert!(tokens.iter().all(|token| *token == tokens[0] && token.len() == 36), "{tokens:?}");
+        assert_eq!(attempts("#rc=2&rp=5xx", Some(204)).len(), 1);
+        assert_eq!(attempts("", Some(500)).len(), 1);
+        assert_eq!(attempts("", None).len(), 2);
+    }
+
+    #[test]
+    fn a_message_is_never_sent_again() {
+        let sim = Sim::with(|settings| {
+            settings.addresses[0].integration = Integration::Webhook {
+                url: format!("{HOOK}#rc=3&rp=all"),
+                method: "POST".to_owned(),
+                filters: vec!["onMessageAdded".to_owned()],
+            };
+        });
+        sim.twilio.customer_writes(CUSTOMER, OURS, "hello");
+        let webhook = sim.webhooks().remove(0);
+        assert_eq!((webhook.idempotency_token.as_ref(), webhook.attempt), (None, 1));
+        assert!(!sim.twilio.webhook_request(&webhook).headers().contains_key("i-twilio-idempotency-token"));
+        sim.twilio.webhook_answered(&webhook, None);
+        assert_eq!(sim.twilio.next_due_ms(), None);
     }
 
     #[test]

@@ -9,7 +9,9 @@ use crate::flex::interactions::Interaction;
 use crate::flex::set_up;
 use crate::settings::Settings;
 use crate::sids::Sids;
+use crate::taskrouter::history::History;
 use crate::taskrouter::tasks::{self, Task};
+use crate::taskrouter::workflow;
 use crate::webhooks::Outbox;
 
 /// A call that reached Twilio.
@@ -46,6 +48,8 @@ pub(crate) struct World {
     pub(crate) conversations: BTreeMap<String, Conversation>,
     pub(crate) interactions: BTreeMap<String, Interaction>,
     pub(crate) tasks: BTreeMap<String, Task>,
+    /// What happened to tasks.
+    pub(crate) history: History,
     pub(crate) agenda: Agenda,
     pub(crate) outbox: Outbox,
     pub(crate) faults: Faults,
@@ -65,6 +69,7 @@ impl World {
             conversations: BTreeMap::new(),
             interactions: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            history: History::default(),
             agenda: Agenda::default(),
             outbox: Outbox::default(),
             faults: Faults::default(),
@@ -97,7 +102,8 @@ impl World {
             match effect {
                 Effect::SetUp(interaction) => set_up::run(self, &interaction),
                 Effect::ConversationTimer(conversation) => timers::run(self, &conversation),
-                Effect::WorkflowTimeout(task) => tasks::workflow_timeout(self, &task),
+                Effect::WorkflowTimeout(task) => workflow::timeout(self, &task),
+                Effect::StepTimeout(task) => workflow::step_timeout(self, &task),
                 Effect::TaskExpires(task) => tasks::expire(self, &task),
                 Effect::TaskForgotten(task) => {
                     self.tasks.remove(&task);

@@ -7,7 +7,7 @@ use crate::conversations::Conversation;
 use crate::conversations::participants::{Binding, Participant};
 use crate::conversations::scoped_webhooks::Target;
 use crate::dates;
-use crate::webhooks;
+use crate::webhooks::{self, Draft};
 use crate::world::World;
 
 /// Through what something was done. Twilio documents `SDK` and `API`; the channel names are seen.
@@ -68,8 +68,14 @@ pub(crate) fn publish(world: &mut World, event: Event<'_>) {
     }
     deliveries.extend(scoped(world, conversation, event.kind, &params));
     for delivery in deliveries {
-        let params = params.iter().cloned().chain(delivery.extra).map(|(key, value)| (key.to_owned(), value));
-        webhooks::queue(world, event.kind, &delivery.url, delivery.method, params.collect());
+        let draft = Draft {
+            event_type: event.kind,
+            url: &delivery.url,
+            method: delivery.method,
+            params: params.iter().cloned().chain(delivery.extra).collect(),
+            idempotency_token: None,
+        };
+        webhooks::queue(world, draft);
     }
 }
 

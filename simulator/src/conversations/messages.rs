@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, Refusal, Reply, page};
+use crate::answer::{Answer, Refusal, Reply};
 use crate::call::Call;
 use crate::conversations::events::{self, Event, Source};
 use crate::conversations::{find, find_open, state};
 use crate::dates;
+use crate::page::{Row, page};
 use crate::parameters::{NONE, Published};
 use crate::world::World;
 
@@ -179,18 +180,12 @@ pub(super) fn list(world: &World, call: &Call, key: &str) -> Reply {
     let parameters = LIST.read(&call.query)?;
     let newest_first = parameters.one_of("Order", &["asc", "desc"])? == Some("desc");
     let conversation = find(world, call, key)?;
-    let mut rows: Vec<Value> = conversation
-        .messages
-        .iter()
-        .map(|message| {
-            let url = format!("{}/{}", call.url(), message.sid);
-            message.json(&world.settings.account_sid, &conversation.sid, &url)
-        })
-        .collect();
-    if newest_first {
-        rows.reverse();
-    }
-    page(call, "messages", 50, 100, rows)
+    let row = |message: &Message| {
+        let url = format!("{}/{}", call.url(), message.sid);
+        let body = message.json(&world.settings.account_sid, &conversation.sid, &url);
+        if newest_first { Row::newest_first(message.index, body) } else { Row::at(message.index, body) }
+    };
+    page(call, "messages", 50, 100, conversation.messages.iter().map(row).collect())
 }
 
 pub(super) fn fetch(world: &World, call: &Call, key: &str, sid: &str) -> Reply {
@@ -220,6 +215,16 @@ mod tests {
             text(&sim.get(&format!("{path}/{}", first.message_sid)).1["participant_sid"]),
             participant
         );
+    }
+
+    #[test]
+    fn a_message_keeps_the_attributes_it_was_given() {
+        let sim = Sim::new();
+        let path = format!("/v1/Conversations/{}/Messages", sim.conversation());
+        let form = [("Body", "hello"), ("Attributes", r#"{"sent": "once"}"#)];
+        assert_eq!(sim.post(&path, &form).1["attributes"], r#"{"sent": "once"}"#);
+        assert_eq!(sim.get(&path).1["messages"][0]["attributes"], r#"{"sent": "once"}"#);
+        assert_eq!(code(&sim.post(&path, &[("Body", "hello"), ("Attributes", "{")])), 20001);
     }
 
     #[test]

@@ -3,11 +3,12 @@
 
 use serde_json::{Value, json};
 
-use crate::answer::{Refusal, Reply, page};
+use crate::answer::{Refusal, Reply};
 use crate::call::Call;
 use crate::conversations::Conversation;
 use crate::conversations::participants::{Binding, Participant};
 use crate::dates;
+use crate::page::{Row, page};
 use crate::parameters::Published;
 use crate::world::World;
 
@@ -27,16 +28,14 @@ pub(super) fn list(world: &World, call: &Call) -> Reply {
         participant.identity.as_deref().is_some_and(|own| Some(own) == identity)
             || participant.binding.as_ref().is_some_and(|own| Some(own.address.as_str()) == address)
     };
-    // The map is ordered by sid, as the list is.
     let rows = world
         .conversations
         .values()
         .flat_map(|conversation| {
-            conversation
-                .participants
-                .iter()
-                .filter(is_asked)
-                .map(|participant| row(world, conversation, participant))
+            conversation.participants.iter().filter(is_asked).map(|participant| {
+                let place = format!("{}{}", conversation.sid, participant.sid);
+                Row::by(place, row(world, conversation, participant))
+            })
         })
         .collect();
     page(call, "conversations", 50, 50, rows)

@@ -3,12 +3,13 @@
 
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, Refusal, Reply, page};
+use crate::answer::{Answer, Refusal, Reply};
 use crate::call::Call;
 use crate::conversations::events::{self, Source};
 use crate::conversations::state::{self, ConversationState};
 use crate::conversations::{find, find_open};
 use crate::dates;
+use crate::page::{Row, page};
 use crate::parameters::{NONE, PAGING, Published};
 use crate::world::World;
 
@@ -30,6 +31,7 @@ pub struct Participant {
     pub role_sid: String,
     /// When they came, in milliseconds since the epoch.
     pub created_ms: u64,
+    pub(crate) born: u64,
 }
 
 /// How a participant is reached.
@@ -143,6 +145,7 @@ pub(crate) fn add(
         attributes: attributes.unwrap_or_else(|| "{}".to_owned()),
         role_sid: format!("RL{:032x}", 1),
         created_ms: world.now,
+        born: world.birth(),
     };
     world.conversations.get_mut(sid)?.participants.push(participant.clone());
     state::touch(world, sid);
@@ -233,7 +236,8 @@ pub(super) fn list(world: &World, call: &Call, key: &str) -> Reply {
     let conversation = find(world, call, key)?;
     let row = |participant: &Participant| {
         let url = format!("{}/{}", call.url(), participant.sid);
-        participant.json(&world.settings.account_sid, &conversation.sid, &url)
+        let body = participant.json(&world.settings.account_sid, &conversation.sid, &url);
+        Row::at(participant.born, body)
     };
     page(call, "participants", 50, 100, conversation.participants.iter().map(row).collect())
 }

@@ -1,14 +1,13 @@
 //! Conversations themselves: made, read, changed, listed and deleted.
 
-use serde_json::Value;
-
-use crate::answer::{Answer, Refusal, Reply, page};
+use crate::answer::{Answer, Refusal, Reply};
 use crate::call::Call;
 use crate::conversations::events::{self, Source};
 use crate::conversations::state::{self, ConversationState, Reason};
 use crate::conversations::timers::{self, Asked};
 use crate::conversations::{Conversation, find, find_open, is_closed};
 use crate::dates;
+use crate::page::{Row, page};
 use crate::parameters::{NONE, Parameters, Published};
 use crate::world::World;
 
@@ -206,23 +205,21 @@ pub(super) fn list(world: &World, call: &Call) -> Reply {
         })
     };
     let (start, end) = (date("StartDate")?, date("EndDate")?);
-    let mut found: Vec<&Conversation> = world
-        .conversations
-        .values()
-        .filter(|conversation| {
-            state.is_none_or(|state| conversation.state == state)
-                && start.is_none_or(|start| conversation.created_ms >= start)
-                && end.is_none_or(|end| conversation.created_ms <= end)
-        })
-        .collect();
-    found.sort_by_key(|conversation| conversation.born);
-    if start.is_some() || end.is_some() {
-        found.reverse();
-    }
-    let row = |conversation: &Conversation| -> Value {
-        conversation.json(&world.settings, &format!("{}/{}", call.url(), conversation.sid))
+    let found = world.conversations.values().filter(|conversation| {
+        state.is_none_or(|state| conversation.state == state)
+            && start.is_none_or(|start| conversation.created_ms >= start)
+            && end.is_none_or(|end| conversation.created_ms <= end)
+    });
+    let newest_first = start.is_some() || end.is_some();
+    let row = |conversation: &Conversation| {
+        let body = conversation.json(&world.settings, &format!("{}/{}", call.url(), conversation.sid));
+        if newest_first {
+            Row::newest_first(conversation.born, body)
+        } else {
+            Row::at(conversation.born, body)
+        }
     };
-    page(call, "conversations", 50, 100, found.into_iter().map(row).collect())
+    page(call, "conversations", 50, 100, found.map(row).collect())
 }
 
 pub(super) fn delete(world: &mut World, call: &Call, key: &str) -> Reply {

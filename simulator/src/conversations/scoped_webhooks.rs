@@ -4,10 +4,11 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, Refusal, Reply, page};
+use crate::answer::{Answer, Refusal, Reply};
 use crate::call::Call;
 use crate::conversations::{find, find_open};
 use crate::dates;
+use crate::page::{Row, page};
 use crate::parameters::{NONE, PAGING, Parameters, Published};
 use crate::world::World;
 
@@ -25,6 +26,7 @@ pub struct ScopedWebhook {
     pub target: Target,
     /// When it was made, in milliseconds since the epoch.
     pub created_ms: u64,
+    pub(crate) born: u64,
 }
 
 /// What a webhook of a conversation does.
@@ -170,7 +172,8 @@ impl ScopedWebhook {
 
 /// Attaches a webhook without counting those that are there.
 pub(crate) fn attach(world: &mut World, sid: &str, target: Target) -> Option<ScopedWebhook> {
-    let webhook = ScopedWebhook { sid: world.sids.draw("WH"), target, created_ms: world.now };
+    let webhook =
+        ScopedWebhook { sid: world.sids.draw("WH"), target, created_ms: world.now, born: world.birth() };
     world.conversations.get_mut(sid)?.webhooks.push(webhook.clone());
     Some(webhook)
 }
@@ -193,7 +196,7 @@ pub(super) fn list(world: &World, call: &Call, key: &str) -> Reply {
     let conversation = find(world, call, key)?;
     let row = |webhook: &ScopedWebhook| {
         let url = format!("{}/{}", call.url(), webhook.sid);
-        webhook.json(&world.settings.account_sid, &conversation.sid, &url)
+        Row::at(webhook.born, webhook.json(&world.settings.account_sid, &conversation.sid, &url))
     };
     page(call, "webhooks", AT_MOST, AT_MOST, conversation.webhooks.iter().map(row).collect())
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, Refusal, Reply, page};
+use crate::answer::{Answer, Refusal, Reply};
 use crate::call::Call;
 use crate::conversations::{ConversationState, Reason, state};
 use crate::dates::DAY_MS;
@@ -10,6 +10,7 @@ use crate::flex::asked::{closes_routing, invalid};
 use crate::flex::interactions::{self, Interaction};
 use crate::flex::invites::Invite;
 use crate::flex::participants::{self, Participant};
+use crate::page::{Row, page};
 use crate::parameters::{NONE, PAGING, Published};
 use crate::taskrouter::tasks::{self, TaskStatus};
 use crate::world::World;
@@ -141,7 +142,7 @@ pub(super) fn list(world: &World, call: &Call, sid: &str) -> Reply {
     PAGING.read(&call.query)?;
     let interaction = interactions::find(world, call, sid)?;
     let channel = (!is_deleted(world, interaction)).then(|| interaction.channel.json(sid));
-    page(call, "channels", 50, 1000, channel.into_iter().collect())
+    page(call, "channels", 50, 1000, Row::numbered(channel))
 }
 
 pub(super) fn fetch(world: &World, call: &Call, sid: &str, channel_sid: &str) -> Reply {

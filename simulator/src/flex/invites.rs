@@ -3,13 +3,14 @@
 
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, Reply, page};
+use crate::answer::{Answer, Reply};
 use crate::call::Call;
 use crate::conversations::ConversationState;
 use crate::flex::asked::{RoutingAsked, invalid};
 use crate::flex::channels::{self, ChannelStatus};
 use crate::flex::interactions::routing_properties;
 use crate::flex::task_attributes;
+use crate::page::{Row, page};
 use crate::parameters::{PAGING, Published};
 use crate::taskrouter::tasks::{self, NewTask};
 use crate::world::World;
@@ -86,8 +87,8 @@ pub(super) fn create(world: &mut World, call: &Call, kd: &str, uo: &str) -> Repl
 pub(super) fn list(world: &World, call: &Call, kd: &str, uo: &str) -> Reply {
     PAGING.read(&call.query)?;
     let channel = &channels::find(world, call, kd, uo)?.channel;
-    let rows = channel.invites.iter().map(|invite| invite.json(world, kd, uo)).collect();
-    page(call, "invites", 50, 1000, rows)
+    let rows = channel.invites.iter().map(|invite| invite.json(world, kd, uo));
+    page(call, "invites", 50, 1000, Row::numbered(rows))
 }
 
 #[cfg(test)]

@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, Refusal, Reply, page};
+use crate::answer::{Answer, Refusal, Reply};
 use crate::call::Call;
 use crate::conversations::participants as conversation_participants;
 use crate::flex::asked::{RoutingAsked, invalid};
 use crate::flex::channels::{self, ChannelStatus};
 use crate::flex::invites;
+use crate::page::{Row, page};
 use crate::parameters::{PAGING, Published};
 use crate::taskrouter::tasks;
 use crate::world::World;
@@ -79,8 +80,8 @@ impl Participant {
 pub(super) fn list(world: &World, call: &Call, kd: &str, uo: &str) -> Reply {
     PAGING.read(&call.query)?;
     let channel = &channels::find(world, call, kd, uo)?.channel;
-    let rows = channel.participants.iter().map(|participant| participant.json(kd, uo)).collect();
-    page(call, "participants", 50, 1000, rows)
+    let rows = channel.participants.iter().map(|participant| participant.json(kd, uo));
+    page(call, "participants", 50, 1000, Row::numbered(rows))
 }
 
 /// Adds somebody. With `RoutingProperties` they come through a task of their own.

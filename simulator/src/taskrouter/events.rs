@@ -1,12 +1,13 @@
-//! The events that `TaskRouter` posts to the workspace's callback URL.
+//! The events of tasks: kept for who asks (`history`), and posted to the workspace's callback URL.
 //! See <https://www.twilio.com/docs/taskrouter/api/event/reference>.
 
 use http::Method;
 
+use crate::taskrouter::history::TaskEvent;
 use crate::taskrouter::reservations::Reservation;
-use crate::taskrouter::tasks::TaskStatus;
+use crate::taskrouter::tasks::{Task, TaskStatus};
 use crate::taskrouter::workspace::WORKSPACE_NAME;
-use crate::webhooks;
+use crate::webhooks::{self, Draft};
 use crate::world::World;
 
 /// An event of a task: `task.canceled`, `workflow.timeout` …
@@ -19,26 +20,28 @@ pub(crate) fn reservation(world: &mut World, kind: &'static str, task_sid: &str,
     publish(world, kind, task_sid, Some(reservation));
 }
 
+/// Keeps the event, and posts it if the workspace wants that.
 fn publish(world: &mut World, kind: &'static str, task_sid: &str, reservation: Option<&Reservation>) {
-    let settings = &world.settings;
-    let Some(url) = settings.event_callback_url.clone() else { return };
-    let wanted = settings.events_filter.is_empty() || settings.events_filter.iter().any(|name| name == kind);
-    let Some(task) = world.tasks.get(task_sid).filter(|_| wanted) else { return };
-    let resource_sid = reservation.map_or(task_sid, |reservation| reservation.sid.as_str());
-    let resource_type = if reservation.is_some() { "reservation" } else { "task" };
-    let mut params = vec![
-        ("EventType", kind.to_owned()),
-        ("EventDescription", format!("Task {task_sid}: {kind}")),
-        ("AccountSid", settings.account_sid.clone()),
-        ("WorkspaceSid", settings.workspace_sid.clone()),
-        ("WorkspaceName", WORKSPACE_NAME.to_owned()),
-        ("ResourceType", resource_type.to_owned()),
-        ("ResourceSid", resource_sid.to_owned()),
-        ("Timestamp", (world.now / 1000).to_string()),
-        ("TimestampMs", world.now.to_string()),
+    let Some(data) = world.tasks.get(task_sid).map(|task| data(task, reservation, world.now)) else { return };
+    let event = TaskEvent {
+        sid: world.sids.draw("EV"),
+        kind,
+        description: format!("Task {task_sid}: {kind}"),
+        resource_type: if reservation.is_some() { "reservation" } else { "task" },
+        resource_sid: reservation.map_or(task_sid, |reservation| reservation.sid.as_str()).to_owned(),
+        at_ms: world.now,
+        data,
+    };
+    post(world, &event);
+    world.history.record(event);
+}
+
+/// What is told of a task and its reservation.
+fn data(task: &Task, reservation: Option<&Reservation>, now: u64) -> Vec<(&'static str, String)> {
+    let mut data = vec![
         ("TaskSid", task.sid.clone()),
         ("TaskAttributes", task.attributes_json()),
-        ("TaskAge", task.age_s(world.now).to_string()),
+        ("TaskAge", task.age_s(now).to_string()),
         ("TaskPriority", task.priority.to_string()),
         ("TaskAssignmentStatus", task.status.as_str().to_owned()),
         ("TaskChannelUniqueName", task.task_channel.clone()),
@@ -47,22 +50,56 @@ fn publish(world: &mut World, kind: &'static str, task_sid: &str, reservation: O
     ];
     let reason = task.reason.clone().unwrap_or_default();
     match task.status {
-        TaskStatus::Canceled => params.push(("TaskCanceledReason", reason)),
-        TaskStatus::Completed => params.push(("TaskCompletedReason", reason)),
+        TaskStatus::Canceled => data.push(("TaskCanceledReason", reason)),
+        TaskStatus::Completed => data.push(("TaskCompletedReason", reason)),
         _ => {}
     }
     if let Some(reservation) = reservation {
-        params.extend([
+        data.extend([
             ("ReservationSid", reservation.sid.clone()),
             ("WorkerSid", reservation.worker_sid.clone()),
             ("WorkerName", reservation.worker_name.clone()),
         ]);
     }
-    if world.settings.task_events_carry_sid {
-        params.push(("Sid", world.sids.draw("EV")));
+    data
+}
+
+fn post(world: &mut World, event: &TaskEvent) {
+    let settings = &world.settings;
+    let Some(url) = settings.event_callback_url.clone() else { return };
+    if !settings.events_filter.is_empty() && !settings.events_filter.iter().any(|name| name == event.kind) {
+        return;
     }
-    let params = params.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-    webhooks::queue(world, kind, &url, Method::POST, params);
+    let mut params = vec![
+        ("EventType", event.kind.to_owned()),
+        ("EventDescription", event.description.clone()),
+        ("AccountSid", settings.account_sid.clone()),
+        ("WorkspaceSid", settings.workspace_sid.clone()),
+        ("WorkspaceName", WORKSPACE_NAME.to_owned()),
+        ("ResourceType", event.resource_type.to_owned()),
+        ("ResourceSid", event.resource_sid.clone()),
+        ("Timestamp", (event.at_ms / 1000).to_string()),
+        ("TimestampMs", event.at_ms.to_string()),
+    ];
+    params.extend(event.data.iter().cloned());
+    if settings.task_events_carry_sid {
+        params.push(("Sid", event.sid.clone()));
+    }
+    let draft = Draft {
+        event_type: event.kind,
+        url: &url,
+        method: Method::POST,
+        params,
+        idempotency_token: Some(token(&event.sid)),
+    };
+    webhooks::queue(world, draft);
+}
+
+/// What marks every attempt to post the event: a UUID, made of the digits of its sid.
+fn token(sid: &str) -> String {
+    let digits = sid.trim_start_matches("EV");
+    let part = |range| digits.get(range).unwrap_or_default();
+    [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
 }
 
 #[cfg(test)]

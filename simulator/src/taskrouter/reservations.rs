@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, Refusal, Reply, page};
+use crate::answer::{Answer, Refusal, Reply};
 use crate::call::Call;
 use crate::dates;
 use crate::flex::channels::ChannelStatus;
 use crate::flex::participants::{self, identity_of};
+use crate::page::{Row, page};
 use crate::parameters::{NONE, Published};
 use crate::taskrouter::resource;
 use crate::taskrouter::tasks::{self, TaskStatus};
@@ -39,6 +40,10 @@ pub enum ReservationStatus {
     Accepted,
     /// The worker did not want it.
     Rejected,
+    /// The worker did not answer in time.
+    TimedOut,
+    /// Another worker, to whom it was offered too, took the task.
+    Rescinded,
     /// The task went away first.
     Canceled,
 }
@@ -51,6 +56,8 @@ impl ReservationStatus {
             Self::Pending => "pending",
             Self::Accepted => "accepted",
             Self::Rejected => "rejected",
+            Self::TimedOut => "timeout",
+            Self::Rescinded => "rescinded",
             Self::Canceled => "canceled",
         }
     }
@@ -89,9 +96,8 @@ pub(super) fn list(world: &World, call: &Call, sid: &str) -> Reply {
             status.is_none_or(|status| reservation.status.as_str() == status)
                 && worker.as_ref().is_none_or(|worker| reservation.worker_sid == *worker)
         })
-        .map(|reservation| json(world, task, reservation, &format!("{}/{}", call.url(), reservation.sid)))
-        .collect();
-    page(call, "reservations", 50, 1000, rows)
+        .map(|reservation| json(world, task, reservation, &format!("{}/{}", call.url(), reservation.sid)));
+    page(call, "reservations", 50, 1000, Row::numbered(rows))
 }
 
 pub(super) fn fetch(world: &World, call: &Call, sid: &str, reservation_sid: &str) -> Reply {
@@ -107,7 +113,6 @@ pub(super) fn fetch(world: &World, call: &Call, sid: &str, reservation_sid: &str
 
 /// Offers a task to a worker. One that is offered already stays with whom it is.
 pub(crate) fn offer(world: &mut World, task_sid: &str, worker_sid: &str) -> Result<Reservation, Refusal> {
-    let missing = |what: &str| Refusal::not_found(&format!("/v1/Workspaces/{what}"));
     let worker_name = identity_of(world, worker_sid).ok_or_else(|| missing(worker_sid))?;
     let task = world.tasks.get(task_sid).ok_or_else(|| missing(task_sid))?;
     if task.routing_target.as_deref().is_some_and(|only| only != worker_sid) {
@@ -119,10 +124,35 @@ pub(crate) fn offer(world: &mut World, task_sid: &str, worker_sid: &str) -> Resu
     if let Some(pending) = pending {
         return Ok(pending.clone());
     }
-    if task.status != TaskStatus::Pending {
-        let status = task.status.as_str();
-        return Err(Refusal::new(400, 20001, format!("Task {task_sid} is {status}, not pending")));
+    refuse_unless_pending(task)?;
+    Ok(reserve(world, task_sid, worker_sid, worker_name))
+}
+
+/// Offers a task to every worker who may have it.
+pub(crate) fn offer_to_all(world: &mut World, task_sid: &str) -> Result<(), Refusal> {
+    let task = world.tasks.get(task_sid).ok_or_else(|| missing(task_sid))?;
+    refuse_unless_pending(task)?;
+    let only = task.routing_target.clone();
+    let mut workers = world.settings.workers.clone();
+    workers.retain(|worker| only.as_ref().is_none_or(|only| worker.sid == *only));
+    for worker in workers {
+        reserve(world, task_sid, &worker.sid, worker.identity);
     }
+    Ok(())
+}
+
+fn missing(what: &str) -> Refusal {
+    Refusal::not_found(&format!("/v1/Workspaces/{what}"))
+}
+
+fn refuse_unless_pending(task: &Task) -> Result<(), Refusal> {
+    if task.status == TaskStatus::Pending {
+        return Ok(());
+    }
+    Err(Refusal::new(400, 20001, format!("Task {} is {}, not pending", task.sid, task.status.as_str())))
+}
+
+fn reserve(world: &mut World, task_sid: &str, worker_sid: &str, worker_name: String) -> Reservation {
     let reservation = Reservation {
         sid: world.sids.draw("WR"),
         worker_sid: worker_sid.to_owned(),
@@ -136,10 +166,10 @@ pub(crate) fn offer(world: &mut World, task_sid: &str, worker_sid: &str) -> Resu
     }
     tasks::become_status(world, task_sid, TaskStatus::Reserved, None);
     events::reservation(world, "reservation.created", task_sid, &reservation);
-    Ok(reservation)
+    reservation
 }
 
-/// The worker takes the task and joins its conversation.
+/// The worker takes the task and joins its conversation. Whom else it was offered to cannot have it.
 pub(crate) fn accept(world: &mut World, task_sid: &str, worker_sid: &str) -> Result<(), Refusal> {
     refuse_unless_active(world, task_sid)?;
     let mut reservation = offer(world, task_sid, worker_sid)?;
@@ -147,21 +177,50 @@ pub(crate) fn accept(world: &mut World, task_sid: &str, worker_sid: &str) -> Res
     tasks::become_status(world, task_sid, TaskStatus::Assigned, None);
     participants::add_agent(world, task_sid, worker_sid, &reservation.sid);
     events::reservation(world, "reservation.accepted", task_sid, &reservation);
+    for rescinded in tasks::set_offers(world, task_sid, ReservationStatus::Rescinded) {
+        events::reservation(world, "reservation.rescinded", task_sid, &rescinded);
+    }
     Ok(())
 }
 
 /// The worker does not want the task. It waits for another, unless an invite meant this one: then it is
 /// canceled, and the conversation is left without an agent.
 pub(crate) fn reject(world: &mut World, task_sid: &str, worker_sid: &str) -> Result<(), Refusal> {
-    let mut reservation = offer(world, task_sid, worker_sid)?;
-    answer(world, task_sid, &mut reservation, ReservationStatus::Rejected);
-    tasks::become_status(world, task_sid, TaskStatus::Pending, None);
-    events::reservation(world, "reservation.rejected", task_sid, &reservation);
-    let only_this = world.tasks.get(task_sid).is_some_and(|task| task.routing_target.is_some());
-    if only_this {
-        tasks::cancel(world, task_sid, "Reservation rejected by the only worker");
-    }
+    let reservation = offer(world, task_sid, worker_sid)?;
+    let reason = "Reservation rejected by the only worker";
+    decline(world, task_sid, reservation, ReservationStatus::Rejected, reason);
     Ok(())
+}
+
+/// The worker did not answer in time. It goes on as if they had rejected the task.
+pub(crate) fn time_out(world: &mut World, task_sid: &str, worker_sid: &str) -> Result<(), Refusal> {
+    let reservation = offer(world, task_sid, worker_sid)?;
+    let reason = "Reservation timed out for the only worker";
+    decline(world, task_sid, reservation, ReservationStatus::TimedOut, reason);
+    Ok(())
+}
+
+/// One offer of the task came to nothing. It waits again when it was the last one.
+fn decline(
+    world: &mut World,
+    task_sid: &str,
+    mut reservation: Reservation,
+    status: ReservationStatus,
+    reason: &str,
+) {
+    answer(world, task_sid, &mut reservation, status);
+    let Some(task) = world.tasks.get(task_sid) else { return };
+    let only_this = task.routing_target.is_some();
+    let is_offered = task.reservations.iter().any(|other| other.status == ReservationStatus::Pending);
+    if !is_offered {
+        tasks::become_status(world, task_sid, TaskStatus::Pending, None);
+    }
+    let kind =
+        if status == ReservationStatus::TimedOut { "reservation.timeout" } else { "reservation.rejected" };
+    events::reservation(world, kind, task_sid, &reservation);
+    if only_this {
+        tasks::cancel(world, task_sid, reason);
+    }
 }
 
 fn answer(world: &mut World, task_sid: &str, reservation: &mut Reservation, status: ReservationStatus) {
@@ -196,6 +255,12 @@ fn refuse_unless_active(world: &World, task_sid: &str) -> Result<(), Refusal> {
 mod tests {
     use crate::testing::{CUSTOMER, OURS, Sim, text};
 
+    /// What became of each offer of the task.
+    fn statuses(sim: &Sim, task: &str) -> Vec<&'static str> {
+        let task = sim.twilio.task(task).expect("known");
+        task.reservations.iter().map(|reservation| reservation.status.as_str()).collect()
+    }
+
     #[test]
     fn a_rejected_task_waits_for_another_worker() {
         let sim = Sim::new();
@@ -215,6 +280,65 @@ mod tests {
         assert_eq!(body["reservations"].as_array().map(Vec::len), Some(1));
         assert_eq!(text(&body["reservations"][0]["worker_sid"]), sim.worker(1));
         assert_eq!(sim.get(&format!("{path}/{}", text(&body["reservations"][0]["sid"]))).0, 200);
+    }
+
+    #[test]
+    fn an_offer_that_is_not_answered_leaves_the_task_waiting() {
+        let sim = Sim::new();
+        let engaged = sim.engaged();
+        sim.twilio.task_is_offered(&engaged.task, &sim.worker(0)).expect("pending");
+        assert!(sim.twilio.reservation_times_out(&engaged.task, &sim.worker(1)).is_err());
+        sim.twilio.reservation_times_out(&engaged.task, &sim.worker(0)).expect("offered");
+        assert_eq!(sim.task_status(&engaged.task), "pending");
+        assert_eq!(sim.events(), ["reservation.created", "reservation.timeout"]);
+        assert_eq!(statuses(&sim, &engaged.task), ["timeout"]);
+    }
+
+    #[test]
+    fn an_offer_to_the_only_worker_that_is_not_answered_ends_the_task() {
+        let sim = Sim::new();
+        let engaged = sim.engaged();
+        let routing = sim.routing(&serde_json::json!({ "worker_sid": sim.worker(1) }));
+        let (_, body) = sim.post(&format!("{}/Invites", engaged.channel), &[("Routing", &routing)]);
+        let task = text(&body["routing"]["properties"]["sid"]);
+        sim.twilio.task_is_offered_to_all(&task).expect("pending");
+        assert_eq!(statuses(&sim, &task), ["pending"]);
+        sim.twilio.reservation_times_out(&task, &sim.worker(1)).expect("offered");
+        assert_eq!(
+            sim.events(),
+            ["task.created", "reservation.created", "reservation.timeout", "task.canceled"]
+        );
+        assert_eq!(sim.state(&engaged.conversation), "active");
+    }
+
+    #[test]
+    fn of_many_to_whom_a_task_is_offered_the_first_who_accepts_has_it() {
+        let sim = Sim::with(|settings| {
+            let more = crate::Worker { sid: format!("WK{:032x}", 0xc), identity: "carol".to_owned() };
+            settings.workers.push(more);
+        });
+        let engaged = sim.engaged();
+        sim.twilio.task_is_offered_to_all(&engaged.task).expect("pending");
+        assert!(sim.twilio.task_is_offered_to_all(&engaged.task).is_err());
+        sim.twilio.agent_rejects(&engaged.task, &sim.worker(0)).expect("offered");
+        assert_eq!(sim.task_status(&engaged.task), "reserved");
+        sim.twilio.agent_accepts(&engaged.task, &sim.worker(1)).expect("offered");
+        assert!(sim.twilio.agent_accepts(&engaged.task, &sim.worker(2)).is_err());
+        assert_eq!(statuses(&sim, &engaged.task), ["rejected", "accepted", "rescinded"]);
+        let created = ["reservation.created"; 3];
+        let answered = ["reservation.rejected", "reservation.accepted", "reservation.rescinded"];
+        assert_eq!(sim.events(), [created, answered].concat());
+    }
+
+    #[test]
+    fn a_task_that_all_decline_waits_again() {
+        let sim = Sim::new();
+        let engaged = sim.engaged();
+        sim.twilio.task_is_offered_to_all(&engaged.task).expect("pending");
+        sim.twilio.reservation_times_out(&engaged.task, &sim.worker(0)).expect("offered");
+        assert_eq!(sim.task_status(&engaged.task), "reserved");
+        sim.twilio.agent_rejects(&engaged.task, &sim.worker(1)).expect("offered");
+        assert_eq!(sim.task_status(&engaged.task), "pending");
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::answer::{Answer, Refusal, Reply, page};
+use crate::answer::{Answer, Refusal, Reply};
 use crate::call::Call;
 use crate::dates;
+use crate::page::{Row, page};
 use crate::parameters::{NONE, Published};
 use crate::taskrouter::tasks::{self, Task, TaskStatus};
 use crate::world::World;
@@ -95,7 +96,7 @@ pub(super) fn list(world: &mut World, call: &Call) -> Reply {
     if expression.is_some() {
         limit_attribute_queries(world)?;
     }
-    let mut found: Vec<&Task> = world
+    let found: Vec<&Task> = world
         .tasks
         .values()
         .filter(|task| {
@@ -106,11 +107,10 @@ pub(super) fn list(world: &mut World, call: &Call) -> Reply {
                 && target.is_none_or(|target| task.routing_target.as_deref() == Some(target))
         })
         .collect();
-    found.sort_by_key(|task| task.born);
     let row = |task: &Task| {
         let hidden = world.settings.list_hides_task_attributes;
         let attributes = if hidden { Value::Null } else { json!(task.attributes_json()) };
-        task.json(world, &format!("{}/{}", call.url(), task.sid), &attributes)
+        Row::at(task.born, task.json(world, &format!("{}/{}", call.url(), task.sid), &attributes))
     };
     page(call, "tasks", 50, 1000, found.into_iter().map(row).collect())
 }

@@ -9,6 +9,7 @@ use crate::flex::participants;
 use crate::settings::Settings;
 use crate::taskrouter::events;
 use crate::taskrouter::reservations::{Reservation, ReservationStatus};
+use crate::taskrouter::workflow;
 use crate::world::World;
 
 /// A task.
@@ -45,6 +46,8 @@ pub struct Task {
     /// When it last changed, in milliseconds since the epoch.
     pub updated_ms: u64,
     pub(crate) assigned_ms: Option<u64>,
+    /// The number of the workflow's step in which it is.
+    pub(crate) step: usize,
     pub(crate) born: u64,
 }
 
@@ -53,7 +56,7 @@ pub struct Task {
 pub enum TaskStatus {
     /// It waits for a worker.
     Pending,
-    /// It is offered to one.
+    /// It is offered to one, or to several.
     Reserved,
     /// A worker has it.
     Assigned,
@@ -123,15 +126,7 @@ pub(crate) struct NewTask {
 /// Opens a task, and plans when its workflow and its own time-out give up on it.
 pub(crate) fn open(world: &mut World, new: NewTask) -> String {
     let sid = world.sids.draw("WT");
-    let workflow_timeout_s = if new.workflow_sid == world.settings.fallback_workflow_sid {
-        world.settings.fallback_workflow_timeout_s
-    } else {
-        world.settings.workflow_timeout_s
-    };
-    if let Some(seconds) = workflow_timeout_s {
-        world.plan_in(seconds.saturating_mul(1000), Effect::WorkflowTimeout(sid.clone()));
-    }
-    world.plan_in(new.timeout_s.saturating_mul(1000), Effect::TaskExpires(sid.clone()));
+    let ttl_ms = new.timeout_s.saturating_mul(1000);
     let task = Task {
         sid: sid.clone(),
         status: TaskStatus::Pending,
@@ -149,10 +144,13 @@ pub(crate) fn open(world: &mut World, new: NewTask) -> String {
         created_ms: world.now,
         updated_ms: world.now,
         assigned_ms: None,
+        step: 0,
         born: world.birth(),
     };
     world.tasks.insert(sid.clone(), task);
     events::task(world, "task.created", &sid);
+    workflow::enter(world, &sid);
+    world.plan_in(ttl_ms, Effect::TaskExpires(sid.clone()));
     sid
 }
 
@@ -207,7 +205,7 @@ fn forget_later(world: &mut World, sid: &str) {
 }
 
 /// Gives the offers that wait for an answer another status, and returns them.
-fn set_offers(world: &mut World, sid: &str, to: ReservationStatus) -> Vec<Reservation> {
+pub(super) fn set_offers(world: &mut World, sid: &str, to: ReservationStatus) -> Vec<Reservation> {
     let now = world.now;
     let Some(task) = world.tasks.get_mut(sid) else { return Vec::new() };
     task.reservations
@@ -219,14 +217,6 @@ fn set_offers(world: &mut World, sid: &str, to: ReservationStatus) -> Vec<Reserv
             reservation.clone()
         })
         .collect()
-}
-
-/// The workflow came to its end without a worker. Both events are sent for the one task.
-pub(crate) fn workflow_timeout(world: &mut World, sid: &str) {
-    if is_waiting(world, sid) {
-        events::task(world, "workflow.timeout", sid);
-        cancel(world, sid, "Task canceled on Workflow timeout");
-    }
 }
 
 /// The task lived as long as it may. One that waits is canceled; one that was assigned a day ago is deleted.
@@ -245,7 +235,7 @@ pub(crate) fn expire(world: &mut World, sid: &str) {
     }
 }
 
-fn is_waiting(world: &World, sid: &str) -> bool {
+pub(super) fn is_waiting(world: &World, sid: &str) -> bool {
     world.tasks.get(sid).is_some_and(|task| matches!(task.status, TaskStatus::Pending | TaskStatus::Reserved))
 }
 
@@ -259,27 +249,6 @@ pub(crate) fn remove(world: &mut World, sid: &str, event: &'static str) {
 #[cfg(test)]
 mod tests {
     use crate::testing::Sim;
-
-    #[test]
-    fn a_workflow_that_gives_up_sends_two_events_for_one_task() {
-        let sim = Sim::with(|settings| settings.workflow_timeout_s = Some(60));
-        let engaged = sim.engaged();
-        sim.clock.advance(59_000);
-        assert!(sim.events().is_empty());
-        sim.clock.advance(1_000);
-        assert_eq!(sim.events(), ["workflow.timeout", "task.canceled"]);
-        assert_eq!(sim.task_status(&engaged.task), "canceled");
-        assert_eq!(sim.state(&engaged.conversation), "active");
-    }
-
-    #[test]
-    fn a_workflow_does_not_give_up_on_a_task_that_was_accepted() {
-        let sim = Sim::with(|settings| settings.workflow_timeout_s = Some(60));
-        let engaged = sim.engaged();
-        sim.twilio.agent_accepts(&engaged.task, &sim.worker(0)).expect("accepted");
-        sim.clock.advance(60_000);
-        assert_eq!(sim.task_status(&engaged.task), "assigned");
-    }
 
     #[test]
     fn a_task_that_nobody_accepts_is_canceled_when_its_time_is_over() {

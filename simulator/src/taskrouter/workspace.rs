@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, Reply, page};
+use crate::answer::{Answer, Reply};
 use crate::call::Call;
+use crate::page::{Row, page};
 use crate::parameters::{NONE, PAGING};
 use crate::settings::TaskChannel;
 use crate::world::World;
@@ -27,7 +28,11 @@ pub(super) fn fetch(world: &World, call: &Call) -> Reply {
         "date_created": "2026-01-01T00:00:00Z",
         "date_updated": "2026-01-01T00:00:00Z",
         "url": url,
-        "links": { "tasks": format!("{url}/Tasks"), "task_channels": format!("{url}/TaskChannels") },
+        "links": {
+            "events": format!("{url}/Events"),
+            "tasks": format!("{url}/Tasks"),
+            "task_channels": format!("{url}/TaskChannels"),
+        },
     })))
 }
 
@@ -50,7 +55,7 @@ pub(super) fn task_channels(world: &World, call: &Call) -> Reply {
             "url": format!("{}/{}", call.url(), channel.sid),
         })
     };
-    page(call, "channels", 50, 1000, settings.task_channels.iter().map(row).collect())
+    page(call, "channels", 50, 1000, Row::numbered(settings.task_channels.iter().map(row)))
 }
 
 #[cfg(test)]
