@@ -11,4 +11,5 @@
 pub mod loopback;
 pub mod rig;
 pub mod runtime_api;
+pub mod tale;
 pub mod wires;

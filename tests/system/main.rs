@@ -12,6 +12,7 @@ mod crowds;
 mod healing;
 mod killed;
 mod messages;
+mod orphans;
 mod set_up;
 mod table;
 mod traps;

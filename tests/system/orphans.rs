@@ -1,0 +1,670 @@
+//! What becomes of a customer when a task ends, by where the conversation stands, what TaskRouter tells and what
+//! the operator wants: one test for each, through the real handler, with what customer and Twilio see.
+
+use std::time::Duration;
+
+use flexglue_tests::tale::{NO_AGENT, PATIENCE, STILL_WAITING, Tale};
+use http::Method;
+use shared::conversation::Stage;
+use simulator::{
+    ConversationState::{Active, Closed},
+    Fault, Matcher, Misbehaviour, Reason, Times, WebhookFault, WebhookMisbehaviour,
+};
+
+/// What customer and Twilio see.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    told: Vec<String>,
+    /// The number of each live task's re-invite; 0 for one that is none.
+    tasks: Vec<u64>,
+    agents: usize,
+    state: simulator::ConversationState,
+}
+
+fn seen(tale: &Tale) -> Seen {
+    Seen { told: tale.told(), tasks: tale.numbers(), agents: tale.agents().len(), state: tale.state() }
+}
+
+/// Nobody is in it, and one re-invite waits.
+fn reinvited(number: u64, told: &[&str]) -> Seen {
+    Seen { told: words(told), tasks: vec![number], agents: 0, state: Active }
+}
+
+fn left_alone(tasks: Vec<u64>, agents: usize) -> Seen {
+    Seen { told: vec![], tasks, agents, state: Active }
+}
+
+fn closed(told: &[&str]) -> Seen {
+    Seen { told: words(told), tasks: vec![], agents: 0, state: Closed }
+}
+
+fn words(told: &[&str]) -> Vec<String> {
+    told.iter().map(|text| (*text).to_owned()).collect()
+}
+
+const NO_REINVITES: (&str, &str) = ("MAX_REINVITES", "0");
+
+fn fault(route: &str, times: Times, what: Misbehaviour) -> Fault {
+    Fault { on: Matcher::route(route), times, what }
+}
+
+const INVITES: &str = "POST /v1/Interactions/{sid}/Channels/{sid}/Invites";
+const MESSAGES: &str = "POST /v1/Conversations/{sid}/Messages";
+
+// --- A task waits, and nobody is in it ---------------------------------------------------------------------
+
+/// Trap 29: `workflow.timeout` and `task.canceled` both come.
+#[tokio::test(start_paused = true)]
+async fn a_workflow_that_times_out_is_followed_by_one_re_invite() {
+    let tale = Tale::waiting(&[]).await;
+    tale.pass(PATIENCE).await;
+    assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+    tale.minutes(3).await;
+    assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workflow_whose_last_step_is_skipped_is_followed_by_one_re_invite() {
+    let steps = |account: &mut simulator::Settings| {
+        account.workflow_steps = vec![simulator::WorkflowStep { timeout_s: 60 }];
+        account.workflow_skips_last_step = true;
+    };
+    let tale = Tale::waiting_in(steps, &[]).await;
+    tale.rig.system.twilio.change_settings(|account| account.workflow_steps.clear());
+    tale.pass(Duration::from_secs(61)).await;
+    assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_somebody_cancels_is_followed_by_a_re_invite() {
+    let tale = Tale::waiting(&[]).await;
+    tale.cancel(&tale.task()).await;
+    assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_outlives_its_time_is_followed_by_a_re_invite() {
+    let rules = r#"[{"timeout":120}]"#;
+    let tale = Tale::waiting(&[("ROUTING_RULES", rules)]).await;
+    tale.pass(Duration::from_secs(121)).await;
+    assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_somebody_deletes_is_followed_by_a_silent_re_invite() {
+    let tale = Tale::waiting(&[]).await;
+    tale.rig.system.twilio.task_is_deleted(&tale.task()).unwrap();
+    tale.deliver().await;
+    assert_eq!(seen(&tale), reinvited(1, &[]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_is_offered_when_its_workflow_gives_up_is_no_different() {
+    let tale = Tale::waiting(&[]).await;
+    tale.rig.system.twilio.task_is_offered(&tale.task(), &tale.worker(0)).unwrap();
+    tale.pass(PATIENCE).await;
+    assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_offer_that_is_rejected_or_not_answered_is_no_end() {
+    let tale = Tale::waiting(&[]).await;
+    let task = tale.task();
+    tale.rig.system.twilio.agent_rejects(&task, &tale.worker(0)).unwrap();
+    tale.rig.system.twilio.task_is_offered(&task, &tale.worker(1)).unwrap();
+    tale.rig.system.twilio.reservation_times_out(&task, &tale.worker(1)).unwrap();
+    tale.deliver().await;
+    assert_eq!(seen(&tale), left_alone(vec![0], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_who_wants_it_ignored_has_it_left_alone() {
+    let policy = r#"{"workflow.timeout":["ignore"],"task.canceled":["ignore"]}"#;
+    let tale = Tale::waiting(&[("TERMINAL_POLICY", policy)]).await;
+    tale.pass(PATIENCE).await;
+    tale.minutes(30).await;
+    assert_eq!(seen(&tale), left_alone(vec![], 0));
+}
+
+/// The first of the two events decides: the second is about the same end.
+#[tokio::test(start_paused = true)]
+async fn the_first_event_of_an_end_decides() {
+    let policy = r#"{"workflow.timeout":["ignore"],"task.canceled":["close"]}"#;
+    let tale = Tale::waiting(&[("TERMINAL_POLICY", policy)]).await;
+    tale.pass(PATIENCE).await;
+    tale.minutes(30).await;
+    assert_eq!(seen(&tale), left_alone(vec![], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_may_have_customers_told_and_nothing_else() {
+    let policy = r#"{"workflow.timeout":["message:still_waiting"]}"#;
+    let tale = Tale::waiting(&[("TERMINAL_POLICY", policy)]).await;
+    tale.pass(PATIENCE).await;
+    tale.minutes(30).await;
+    assert_eq!(seen(&tale), Seen { told: words(&[STILL_WAITING]), ..left_alone(vec![], 0) });
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_may_have_conversations_told_and_closed() {
+    let variables = [
+        ("TERMINAL_POLICY", r#"{"workflow.timeout":["message:closed","close"]}"#),
+        ("CUSTOMER_MESSAGES", r#"{"closed":"Bye."}"#),
+    ];
+    let tale = Tale::waiting(&variables).await;
+    tale.pass(PATIENCE).await;
+    assert_eq!(seen(&tale), closed(&["Bye."]));
+    assert_eq!(tale.record().await.stage, Stage::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_may_want_nothing_said() {
+    let tale = Tale::waiting(&[("CUSTOMER_MESSAGES", r#"{"still_waiting":""}"#)]).await;
+    tale.pass(PATIENCE).await;
+    assert_eq!(seen(&tale), reinvited(1, &[]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_may_have_customers_told_after_the_re_invite() {
+    let policy = r#"{"workflow.timeout":["reinvite","message:still_waiting"]}"#;
+    let tale = Tale::waiting(&[("TERMINAL_POLICY", policy)]).await;
+    tale.pass(PATIENCE).await;
+    assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_re_invites_the_customer_is_told_and_the_conversation_closed() {
+    let tale = Tale::waiting(&[NO_REINVITES]).await;
+    tale.pass(PATIENCE).await;
+    assert_eq!(seen(&tale), closed(&[NO_AGENT]));
+}
+
+/// Trap 24.
+#[tokio::test(start_paused = true)]
+async fn a_workflow_that_gives_up_at_once_is_invited_twice_with_pauses_and_no_more() {
+    let tale = Tale::waiting(&[]).await;
+    tale.rig.system.twilio.change_settings(|account| account.workflow_timeout_s = Some(0));
+    tale.pass(PATIENCE).await;
+    assert_eq!(tale.record().await.reinvites, 1);
+    tale.pass(Duration::from_secs(30)).await;
+    assert_eq!((tale.record().await.reinvites, tale.state()), (1, Active), "the second waits its time");
+    tale.minutes(6).await;
+    assert_eq!(seen(&tale), closed(&[STILL_WAITING, NO_AGENT]));
+    assert_eq!(tale.record().await.reinvites, 2);
+}
+
+/// Trap 22.
+#[tokio::test(start_paused = true)]
+async fn a_re_invite_has_the_first_tasks_attributes_and_routing_and_its_own_workflow() {
+    let fallback = simulator::Settings::default().fallback_workflow_sid;
+    let variables = [
+        ("FALLBACK_WORKFLOW_SID", fallback.as_str()),
+        ("ROUTING_RULES", r#"[{"priority":7,"task_channel":"sms","attributes":{"skill":"billing"}}]"#),
+    ];
+    let tale = Tale::waiting(&variables).await;
+    let first = tale.live_tasks().remove(0);
+    tale.pass(PATIENCE).await;
+    let again = tale.live_tasks().remove(0);
+    assert_eq!((again.priority, again.task_channel.as_str()), (7, "sms"));
+    assert_eq!(again.workflow_sid, fallback);
+    assert!(again.by_invite && again.interaction_sid == first.interaction_sid);
+    for name in ["skill", "from", "customerAddress", "channelType", "conversationSid"] {
+        assert_eq!(again.attributes[name], first.attributes[name], "{name}");
+    }
+    assert_ne!(again.attributes["flexChannelInviteSid"], first.attributes["flexChannelInviteSid"]);
+}
+
+// --- The callback is lost, doubled, late, out of order ------------------------------------------------------
+
+#[tokio::test(start_paused = true)]
+async fn an_end_of_which_nobody_tells_is_found_by_the_sweeper() {
+    let tale = Tale::waiting(&[]).await;
+    tale.rig.sweep_after_a_minute().await;
+    tale.cancel_unheard().await;
+    tale.minutes(40).await;
+    assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_of_which_nobody_tells_is_found_in_the_log() {
+    let tale = Tale::waiting(&[]).await;
+    tale.rig.sweep_after_a_minute().await;
+    tale.rig.system.twilio.task_is_deleted(&tale.task()).unwrap();
+    tale.lose_webhooks();
+    tale.minutes(40).await;
+    assert_eq!(seen(&tale), reinvited(1, &[]), "told nothing: that is how deletions are treated");
+}
+
+#[tokio::test(start_paused = true)]
+async fn callbacks_that_come_twice_act_once() {
+    let tale = Tale::waiting(&[]).await;
+    let every = WebhookFault { event: None, times: Times::Forever, what: WebhookMisbehaviour::Doubled };
+    tale.rig.system.twilio.misbehave_with_webhooks(every);
+    tale.pass(PATIENCE).await;
+    assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn callbacks_out_of_order_act_once() {
+    let tale = Tale::waiting(&[]).await;
+    let first = Some("workflow.timeout".to_owned());
+    let fault = WebhookFault { event: first, times: Times::Forever, what: WebhookMisbehaviour::Reordered };
+    tale.rig.system.twilio.misbehave_with_webhooks(fault);
+    tale.pass(PATIENCE).await;
+    assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_is_told_an_hour_late_touches_nothing_that_came_after() {
+    let tale = Tale::waiting(&[]).await;
+    let late = Some("task.canceled".to_owned());
+    let what = WebhookMisbehaviour::DelayedMs(3_600_000);
+    tale.rig.system.twilio.misbehave_with_webhooks(WebhookFault { event: late, times: Times::Next(1), what });
+    tale.pass(PATIENCE).await;
+    tale.agent_accepts(0).await;
+    tale.minutes(61).await;
+    let expected = Seen { told: words(&[STILL_WAITING]), ..left_alone(vec![1], 1) };
+    assert_eq!(seen(&tale), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_who_accepts_while_the_end_of_another_task_is_told_keeps_the_conversation() {
+    let tale = Tale::waiting(&[]).await;
+    let first = tale.task();
+    tale.invite(None).await;
+    tale.agent_accepts(0).await;
+    tale.cancel(&first).await;
+    assert_eq!(seen(&tale), left_alone(vec![0], 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_callback_that_meets_a_table_that_is_down_is_sent_again() {
+    let tale = Tale::waiting(&[]).await;
+    let world = tale
+        .rig
+        .system
+        .world_through(|to| to, |to| std::sync::Arc::new(flexglue_tests::wires::Forgetful::new(to, |_, _| true)))
+        .await;
+    let down = tale.rig.front_in(&world);
+    tale.rig.pass(PATIENCE).await;
+    for webhook in tale.rig.system.twilio.take_webhooks() {
+        let answer =
+            flexglue::local::system::deliver(&tale.rig.system.twilio, &down, &webhook).await.status().as_u16();
+        assert_eq!(answer, 503);
+        tale.rig.system.twilio.webhook_answered(&webhook, Some(answer));
+    }
+    tale.pass(Duration::from_secs(2)).await;
+    assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+}
+
+// --- An agent is in it, or was ------------------------------------------------------------------------------
+
+/// Trap 23.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_second_agents_task_touches_nothing() {
+    let tale = Tale::served(&[]).await;
+    let second = tale.invite(None).await;
+    tale.cancel(&second).await;
+    tale.minutes(10).await;
+    assert_eq!(seen(&tale), left_alone(vec![0], 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_agent_who_declines_touches_nothing() {
+    let tale = Tale::served(&[]).await;
+    let second = tale.invite(Some(1)).await;
+    tale.rig.system.twilio.agent_rejects(&second, &tale.worker(1)).unwrap();
+    tale.deliver().await;
+    assert_eq!(seen(&tale), left_alone(vec![0], 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_agents_end_leaves_it_to_the_second() {
+    let tale = Tale::served(&[]).await;
+    let first = tale.task();
+    tale.invite(Some(1)).await;
+    tale.agent_accepts(1).await;
+    tale.rig.system.twilio.agent_leaves(&first).unwrap();
+    tale.deliver().await;
+    tale.minutes(10).await;
+    assert_eq!(seen(&tale), left_alone(vec![0], 1));
+}
+
+/// Trap 11: a cold transfer whose second half comes to nothing.
+#[tokio::test(start_paused = true)]
+async fn an_agent_who_left_for_an_invitation_that_is_declined_leaves_an_orphan() {
+    let tale = Tale::served(&[]).await;
+    let first = tale.task();
+    let second = tale.invite(Some(1)).await;
+    tale.rig.system.twilio.agent_leaves(&first).unwrap();
+    tale.deliver().await;
+    tale.pass(Duration::from_secs(5)).await;
+    tale.rig.system.twilio.agent_rejects(&second, &tale.worker(1)).unwrap();
+    tale.deliver().await;
+    assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+    let again = tale.live_tasks().remove(0);
+    assert_eq!(again.routing_target, None, "the workflow decides, not the worker who declined");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transfer_under_way_touches_nothing() {
+    let tale = Tale::served(&[]).await;
+    let first = tale.task();
+    tale.rig.system.twilio.agent_transfers(&first, None, false).unwrap();
+    tale.deliver().await;
+    tale.minutes(3).await;
+    assert_eq!(tale.agents().len(), 1);
+    tale.agent_accepts(1).await;
+    tale.minutes(3).await;
+    assert_eq!(seen(&tale), left_alone(vec![0], 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transfer_that_nobody_takes_touches_nothing() {
+    let tale = Tale::served(&[]).await;
+    let first = tale.task();
+    let second = tale.rig.system.twilio.agent_transfers(&first, Some(&tale.worker(1)), true).unwrap();
+    tale.rig.system.twilio.agent_rejects(&second, &tale.worker(1)).unwrap();
+    tale.deliver().await;
+    tale.minutes(3).await;
+    assert_eq!(seen(&tale), left_alone(vec![0], 1));
+}
+
+/// Trap 21.
+#[tokio::test(start_paused = true)]
+async fn a_parked_conversation_is_left_alone_for_days() {
+    let tale = Tale::served(&[]).await;
+    tale.rig.system.twilio.agent_parks(&tale.task()).unwrap();
+    tale.deliver().await;
+    tale.minutes(30).await;
+    tale.pass(Duration::from_hours(72)).await;
+    tale.minutes(3).await;
+    assert_eq!(seen(&tale), left_alone(vec![], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parked_conversation_of_which_nobody_told_is_left_alone() {
+    let tale = Tale::served(&[]).await;
+    tale.rig.system.twilio.agent_parks(&tale.task()).unwrap();
+    tale.lose_webhooks();
+    tale.pass(Duration::from_hours(7)).await;
+    tale.minutes(30).await;
+    assert_eq!(seen(&tale), left_alone(vec![], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conversation_that_an_agent_left_is_left_alone() {
+    let tale = Tale::served(&[]).await;
+    tale.rig.system.twilio.agent_leaves(&tale.task()).unwrap();
+    tale.deliver().await;
+    tale.minutes(30).await;
+    assert_eq!(seen(&tale), left_alone(vec![], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unparked_conversation_whose_invitation_times_out_is_an_orphan() {
+    let tale = Tale::served(&[]).await;
+    tale.rig.system.twilio.agent_parks(&tale.task()).unwrap();
+    tale.deliver().await;
+    tale.minutes(5).await;
+    let invited = tale.invite(None).await;
+    tale.cancel(&invited).await;
+    assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+}
+
+/// An assigned task is deleted by the system after a day.
+#[tokio::test(start_paused = true)]
+async fn a_task_that_an_agent_had_for_a_day_is_followed_by_a_silent_re_invite() {
+    let tale = Tale::served(&[]).await;
+    tale.pass(Duration::from_hours(24)).await;
+    assert_eq!(seen(&tale), reinvited(1, &[]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_is_deleted_under_an_agent_is_followed_by_a_re_invite() {
+    let tale = Tale::served(&[]).await;
+    tale.rig.system.twilio.task_is_deleted(&tale.task()).unwrap();
+    tale.deliver().await;
+    assert_eq!(seen(&tale), reinvited(1, &[]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chat_that_an_agent_ends_is_recorded_as_over() {
+    let tale = Tale::served(&[]).await;
+    let task = tale.task();
+    tale.rig.system.twilio.agent_ends_chat(&task).unwrap();
+    tale.rig.system.twilio.task_completes(&task).unwrap();
+    tale.deliver().await;
+    let calls = tale.calls();
+    tale.minutes(2).await;
+    assert_eq!(seen(&tale), closed(&[]));
+    assert_eq!(tale.record().await.stage, Stage::Closed);
+    assert_eq!(tale.posts(calls), [""; 0]);
+}
+
+// --- The channel does not take an invitation ------------------------------------------------------------------
+
+#[tokio::test(start_paused = true)]
+async fn a_conversation_that_was_closed_before_the_end_is_told_stays_as_it_is() {
+    let tale = Tale::waiting(&[]).await;
+    tale.rig.system.twilio.close_conversation(&tale.sid, Reason::Timer).unwrap();
+    tale.deliver().await;
+    let calls = tale.calls();
+    tale.minutes(3).await;
+    assert_eq!(seen(&tale), closed(&[]));
+    assert_eq!(tale.posts(calls), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_channel_is_left_alone() {
+    let tale = Tale::served(&[]).await;
+    let form = "Status=inactive&Routing=%7B%22status%22%3A%22closed%22%7D";
+    tale.rest(Method::POST, &tale.channel_path(), form).await;
+    tale.minutes(30).await;
+    assert_eq!((tale.told(), tale.live_tasks().len()), (vec![], 0));
+    assert_eq!(tale.state(), simulator::ConversationState::Inactive);
+}
+
+/// Twilio deletes a channel after 180 days without activity; the conversation lives on.
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_is_gone_is_replaced_by_a_new_interaction() {
+    let tale = Tale::served(&[]).await;
+    tale.rig.system.twilio.change_settings(|account| account.task_removal_ms = u64::MAX);
+    tale.rig.system.twilio.agent_parks(&tale.task()).unwrap();
+    tale.deliver().await;
+    let invited = tale.invite(None).await;
+    tale.rig.pass(Duration::from_hours(24 * 181)).await;
+    tale.deliver().await;
+    tale.minutes(3).await;
+    assert!(tale.live_tasks().iter().all(|task| task.sid != invited));
+    assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+    assert_eq!(tale.rig.live_interactions(&tale.sid).len(), 2, "the old one was never closed, only deleted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_somebody_closed_has_its_conversation_closed_too() {
+    let tale = Tale::waiting_in(|account| account.closing_ends_channel = false, &[]).await;
+    let close = fault("POST /v1/Conversations/{sid}", Times::Next(0), Misbehaviour::LostBefore);
+    tale.rig.system.twilio.misbehave(close);
+    tale.rest(Method::POST, &tale.channel_path(), "Status=closed&Routing=%7B%22status%22%3A%22closed%22%7D").await;
+    tale.minutes(3).await;
+    assert_eq!(seen(&tale), closed(&[]));
+    assert_eq!(tale.record().await.stage, Stage::Closed);
+}
+
+// --- The Interaction never came up ------------------------------------------------------------------------------
+
+#[tokio::test(start_paused = true)]
+async fn an_interaction_that_fails_is_made_again_as_soon_as_its_task_is_canceled() {
+    let tale = failing(1).await;
+    assert_eq!(seen(&tale), left_alone(vec![0], 0));
+    assert_eq!(tale.rig.system.twilio.interactions().len(), 2);
+    let history = tale.rig.history(&tale.sid).await;
+    assert!(history.iter().any(|entry| entry.code == Some(45381)), "why it failed is kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interaction_that_fails_twice_ends_with_a_customer_who_is_told() {
+    let tale = failing(2).await;
+    tale.minutes(2).await;
+    assert_eq!(seen(&tale), closed(&[NO_AGENT]));
+    assert_eq!(tale.rig.system.twilio.interactions().len(), 2);
+}
+
+async fn failing(times: u32) -> Tale {
+    let rig = flexglue_tests::rig::Rig::with(
+        1,
+        |account| flexglue::local::system::call_back(account, flexglue::local::system::PUBLIC_URL),
+        &[],
+    );
+    rig.system.twilio.misbehave(Fault {
+        on: Matcher::Any,
+        times: Times::Next(times),
+        what: Misbehaviour::FailSetUp { code: 45381 },
+    });
+    let front = rig.front().await;
+    let sid = rig
+        .system
+        .twilio
+        .customer_writes(flexglue_tests::rig::CUSTOMER, flexglue::local::system::SMS_NUMBER, "hello")
+        .conversation_sid;
+    let tale = Tale { rig, front, sid };
+    tale.deliver().await;
+    tale.pass(Duration::from_secs(1)).await;
+    tale.pass(Duration::from_secs(1)).await;
+    tale
+}
+
+// --- Conversations that flexglue never saw --------------------------------------------------------------------
+
+#[tokio::test(start_paused = true)]
+async fn a_flex_conversation_never_seen_is_taken_in_and_treated_the_same() {
+    let tale = Tale::waiting(&[]).await;
+    tale.forget().await;
+    tale.pass(PATIENCE).await;
+    assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+    let again = tale.live_tasks().remove(0);
+    assert_eq!(again.attributes["customerAddress"], flexglue_tests::rig::CUSTOMER);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_whose_attributes_were_overwritten_is_known_by_its_sid() {
+    let tale = Tale::waiting(&[]).await;
+    let workspace = tale.rig.system.twilio.settings().workspace_sid;
+    let path = format!("/v1/Workspaces/{workspace}/Tasks/{}", tale.task());
+    tale.rest(Method::POST, &path, "Attributes=%7B%22vip%22%3Atrue%7D").await;
+    tale.pass(PATIENCE).await;
+    assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+}
+
+// --- Twilio fails in the middle --------------------------------------------------------------------------------
+
+#[tokio::test(start_paused = true)]
+async fn a_re_invite_whose_answer_is_lost_is_found_and_not_made_again() {
+    let tale = Tale::waiting(&[]).await;
+    tale.rig.system.twilio.misbehave(fault(INVITES, Times::Next(1), Misbehaviour::LostAfter));
+    tale.pass(PATIENCE).await;
+    tale.minutes(3).await;
+    assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+    assert_eq!(tale.record().await.reinvites, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_whose_answer_is_lost_is_not_sent_again() {
+    let tale = Tale::waiting(&[]).await;
+    tale.rig.system.twilio.misbehave(fault(MESSAGES, Times::Next(1), Misbehaviour::LostAfter));
+    tale.pass(PATIENCE).await;
+    tale.minutes(3).await;
+    assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_never_arrived_is_sent_again() {
+    let tale = Tale::waiting(&[]).await;
+    tale.rig.system.twilio.misbehave(fault(MESSAGES, Times::Next(1), Misbehaviour::LostBefore));
+    tale.pass(PATIENCE).await;
+    tale.minutes(3).await;
+    assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_twilio_refuses_keeps_nobody_from_an_agent() {
+    let tale = Tale::waiting(&[]).await;
+    let refused = Misbehaviour::Status { status: 400, code: 50400, retry_after: None };
+    tale.rig.system.twilio.misbehave(fault(MESSAGES, Times::Forever, refused));
+    tale.pass(PATIENCE).await;
+    assert_eq!(seen(&tale), reinvited(1, &[]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_twilio_that_asks_to_slow_down_for_an_hour_is_obeyed_and_nothing_is_lost() {
+    let tale = Tale::waiting(&[]).await;
+    let slow = Misbehaviour::Status { status: 429, code: 20429, retry_after: Some(30) };
+    tale.rig.system.twilio.misbehave(Fault { on: Matcher::Any, times: Times::Forever, what: slow });
+    tale.pass(PATIENCE).await;
+    let mut told_of_it = 0;
+    for _ in 0..60 {
+        let report = tale.rig.sweep_after_a_minute().await;
+        told_of_it += report.left + report.errors;
+    }
+    assert!(told_of_it > 5, "{told_of_it}");
+    tale.rig.system.twilio.behave();
+    tale.minutes(6).await;
+    assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_re_invite_is_tried_again_and_mended_once_its_reason_is() {
+    let tale = Tale::waiting(&[]).await;
+    let refused = Misbehaviour::Status { status: 400, code: 45367, retry_after: None };
+    tale.rig.system.twilio.misbehave(fault(INVITES, Times::Forever, refused));
+    tale.pass(PATIENCE).await;
+    tale.minutes(30).await;
+    assert_eq!(seen(&tale), Seen { told: words(&[STILL_WAITING]), ..left_alone(vec![], 0) });
+    tale.rig.system.twilio.behave();
+    tale.minutes(45).await;
+    assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_re_invite_that_is_refused_for_a_day_ends_with_a_customer_who_is_told() {
+    let tale = Tale::waiting(&[]).await;
+    let refused = Misbehaviour::Status { status: 400, code: 45367, retry_after: None };
+    tale.rig.system.twilio.misbehave(fault(INVITES, Times::Forever, refused));
+    tale.pass(PATIENCE).await;
+    tale.minutes(28 * 60).await;
+    assert_eq!(seen(&tale), closed(&[STILL_WAITING, NO_AGENT]));
+}
+
+// --- Killed half-way --------------------------------------------------------------------------------------------
+
+/// Trap 18: at every step of the callback's handler, and at every step of the sweep that goes on.
+#[tokio::test(start_paused = true)]
+async fn killed_at_any_step_the_sweeper_goes_on_and_nothing_is_done_twice() {
+    use flexglue_tests::wires::Fuse;
+    for variables in [&[][..], &[NO_REINVITES]] {
+        let mut steps = 0;
+        for step in 0.. {
+            let tale = Tale::waiting(variables).await;
+            tale.rig.pass(PATIENCE).await;
+            let fuse = Fuse::at(step);
+            let world = tale.rig.system.world_through(|to| fuse.wire(to), |to| fuse.wire(to)).await;
+            let doomed = tale.rig.front_in(&world);
+            let killed = fuse.guard(tale.rig.deliver_all(&doomed)).await.is_none();
+            // What TaskRouter sends again finds nothing to do, or helps.
+            if killed && step % 2 == 0 {
+                tale.lose_webhooks();
+            }
+            tale.deliver().await;
+            tale.minutes(10).await;
+            let expected =
+                if variables.is_empty() { reinvited(1, &[STILL_WAITING]) } else { closed(&[NO_AGENT]) };
+            assert_eq!(seen(&tale), expected, "killed at step {step}");
+            steps += 1;
+            if !killed {
+                break;
+            }
+        }
+        assert!(steps > 20, "{steps}");
+    }
+}
