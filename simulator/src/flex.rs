@@ -8,6 +8,7 @@ pub(crate) mod invites;
 pub(crate) mod participants;
 pub(crate) mod set_up;
 pub(crate) mod task_attributes;
+pub(crate) mod transfers;
 
 use crate::answer::Reply;
 use crate::call::Call;
@@ -33,6 +34,10 @@ pub(crate) fn route(world: &mut World, call: &Call, segments: &[&str]) -> Reply 
         }
         ("GET", ["Interactions", kd, "Channels", uo, "Invites"]) => invites::list(world, call, kd, uo),
         ("POST", ["Interactions", kd, "Channels", uo, "Invites"]) => invites::create(world, call, kd, uo),
+        ("GET", ["Interactions", kd, "Channels", uo, "Transfers"]) => transfers::list(world, call, kd, uo),
+        ("GET", ["Interactions", kd, "Channels", uo, "Transfers", ux]) => {
+            transfers::fetch(world, call, kd, uo, ux)
+        }
         _ => Err(call.not_found()),
     }
 }

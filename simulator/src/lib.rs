@@ -9,11 +9,14 @@
 //! Nothing in it depends on chance or on the time of day. Time comes from a [`Clock`], sids from
 //! [`Settings::seed`].
 //!
+//! What it tells of tasks it also keeps, as `TaskRouter` does in its Events list; and it sends a task event
+//! again if it is told ([`Twilio::webhook_answered`]) that its delivery failed.
+//!
 //! How it is laid out: `twilio` is the handle, `people` what customers and agents do, `serve` the same over
-//! HTTP. A call is read by `call`, checked by `parameters` and answered through `answer`
-//! or `page`. `world` holds the
-//! state and lets time pass in it (`agenda`); `webhooks` keeps what is to be delivered, `retries` decides what
-//! is delivered again and `faults` what goes wrong. There is a folder for each API and in it a file for each resource.
+//! HTTP. A call is read by `call`, checked by `parameters` and answered through `answer` or, for lists, `page`.
+//! `world` holds the state and lets time pass in it (`agenda`); `webhooks` keeps what is to be delivered,
+//! `retries` decides what is delivered again and `faults` what goes wrong. There is a folder for each API and
+//! in it a file for each resource.
 
 mod agenda;
 mod answer;
@@ -50,6 +53,7 @@ pub use flex::channels::{Channel, ChannelError, ChannelStatus};
 pub use flex::interactions::Interaction;
 pub use flex::invites::Invite;
 pub use flex::participants::{Participant as InteractionParticipant, ParticipantKind};
+pub use flex::transfers::{Transfer, TransferStatus};
 pub use people::Written;
 pub use settings::{
     Address, Integration, ServiceWebhook, Settings, Sleep, TaskChannel, Worker, WorkflowStep,

@@ -1,5 +1,7 @@
 //! What people do: customers write, agents accept and leave.
 
+mod handing_over;
+
 use serde_json::Value;
 
 use crate::answer::Refusal;
@@ -100,8 +102,8 @@ impl Twilio {
         reservations::accept(&mut self.world(), task, worker)
     }
 
-    /// The worker rejects the task. It waits again once nobody else has an offer of it, unless it was for this
-    /// worker only: then it is canceled.
+    /// The worker rejects the task. It waits again once nobody else has an offer of it, unless it was for
+    /// this worker only: then it is canceled.
     pub fn agent_rejects(&self, task: &str, worker: &str) -> Result<(), Refusal> {
         reservations::reject(&mut self.world(), task, worker)
     }
@@ -128,8 +130,8 @@ impl Twilio {
         Ok(())
     }
 
-    /// The agent leaves the conversation, which stays as it is, with its channel: `leaveConversation` of Flex.
-    /// The task is wrapping and then completed.
+    /// The agent leaves the conversation, which stays as it is, with its channel: Flex's
+    /// `leaveConversation`. The task is wrapping and then completed.
     pub fn agent_leaves(&self, task: &str) -> Result<(), Refusal> {
         let world = &mut *self.world();
         at_work(world, task)?;

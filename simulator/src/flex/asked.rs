@@ -53,7 +53,7 @@ pub(crate) struct ChannelAsked {
 }
 
 /// The parameter `Routing`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RoutingAsked {
     pub(crate) workflow_sid: String,
     pub(crate) queue_sid: String,

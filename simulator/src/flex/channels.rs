@@ -10,6 +10,7 @@ use crate::flex::asked::{closes_routing, invalid};
 use crate::flex::interactions::{self, Interaction};
 use crate::flex::invites::Invite;
 use crate::flex::participants::{self, Participant};
+use crate::flex::transfers::{self, Transfer};
 use crate::page::{Row, page};
 use crate::parameters::{NONE, PAGING, Published};
 use crate::taskrouter::tasks::{self, TaskStatus};
@@ -35,6 +36,8 @@ pub struct Channel {
     pub participants: Vec<Participant>,
     /// Every invite there was, the first with the Interaction.
     pub invites: Vec<Invite>,
+    /// Every transfer there was.
+    pub transfers: Vec<Transfer>,
     /// When it was last changed, in milliseconds since the epoch.
     pub touched_ms: u64,
 }
@@ -134,7 +137,8 @@ pub(super) fn find_mut<'w>(
     Ok(&mut interaction.channel)
 }
 
-fn is_deleted(world: &World, interaction: &Interaction) -> bool {
+/// Whether Twilio deleted the channel by now.
+pub(crate) fn is_deleted(world: &World, interaction: &Interaction) -> bool {
     world.now.saturating_sub(interaction.channel.touched_ms) > DELETED_AFTER_DAYS * DAY_MS
 }
 
@@ -208,6 +212,7 @@ fn leave(world: &mut World, sid: &str, to: ChannelStatus, end: TasksEnd) -> Opti
         participants::remove_agent(world, &task_sid);
         match world.tasks.get(&task_sid).map(|task| task.status) {
             Some(TaskStatus::Pending | TaskStatus::Reserved) => {
+                transfers::task_withdrawn(world, &task_sid);
                 tasks::cancel(world, &task_sid, "Interaction channel closed");
             }
             Some(TaskStatus::Assigned) if end == TasksEnd::Wrapping => tasks::wrap(world, &task_sid),

@@ -118,6 +118,7 @@ pub(super) fn create(world: &mut World, call: &Call) -> Reply {
             error: None,
             participants: Vec::new(),
             invites: Vec::new(),
+            transfers: Vec::new(),
             touched_ms: world.now,
         },
         task_sid: String::new(),

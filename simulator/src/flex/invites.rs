@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, Reply};
+use crate::answer::{Answer, Refusal, Reply};
 use crate::call::Call;
 use crate::conversations::ConversationState;
 use crate::flex::asked::{RoutingAsked, invalid};
@@ -22,6 +22,8 @@ pub struct Invite {
     pub sid: String,
     /// `WT…`, the task it opened.
     pub task_sid: String,
+    /// What was asked for.
+    pub(crate) routing: RoutingAsked,
 }
 
 const CREATE: Published = Published { required: &["Routing"], optional: &[], repeated: &[] };
@@ -46,41 +48,58 @@ pub(crate) fn open(world: &mut World, interaction_sid: &str, routing: RoutingAsk
     let sid = world.sids.draw("KG");
     let interaction = world.interactions.get(interaction_sid)?;
     let is_first = interaction.channel.invites.is_empty();
-    let attributes = task_attributes::merged(interaction, &sid, routing.attributes);
+    let attributes = task_attributes::merged(interaction, &sid, routing.attributes.clone());
     let task = NewTask {
         attributes,
-        workflow_sid: routing.workflow_sid,
-        queue_sid: routing.queue_sid,
-        task_channel: routing.task_channel,
+        workflow_sid: routing.workflow_sid.clone(),
+        queue_sid: routing.queue_sid.clone(),
+        task_channel: routing.task_channel.clone(),
         priority: routing.priority,
         timeout_s: routing.timeout_s,
-        routing_target: routing.worker_sid,
+        routing_target: routing.worker_sid.clone(),
         interaction_sid: interaction_sid.to_owned(),
         by_invite: !is_first,
     };
-    let invite = Invite { sid, task_sid: tasks::open(world, task) };
+    let invite = Invite { sid, task_sid: tasks::open(world, task), routing };
     world.interactions.get_mut(interaction_sid)?.channel.invites.push(invite.clone());
     Some(invite)
+}
+
+/// Invites somebody to a channel that stands, or that rests and stands again by it. Refused with 45367 if it
+/// does neither, or if its conversation is over.
+pub(crate) fn invite(
+    world: &mut World,
+    interaction_sid: &str,
+    routing: RoutingAsked,
+) -> Result<Invite, Refusal> {
+    let missing = || Refusal::not_found(&format!("/v1/Interactions/{interaction_sid}"));
+    let channel = &world.interactions.get(interaction_sid).ok_or_else(missing)?.channel;
+    if !matches!(channel.status, ChannelStatus::Active | ChannelStatus::Inactive) {
+        return Err(invalid(format!("Channel {} is {}", channel.sid, channel.status.as_str())));
+    }
+    let conversation_sid = &channel.conversation_sid;
+    let open_conversation = world
+        .conversations
+        .get(conversation_sid)
+        .is_some_and(|conversation| conversation.state != ConversationState::Closed);
+    if !open_conversation {
+        return Err(invalid(format!("Conversation {conversation_sid} is closed or was not found")));
+    }
+    let invite = open(world, interaction_sid, routing).ok_or_else(missing)?;
+    let now = world.now;
+    if let Some(interaction) = world.interactions.get_mut(interaction_sid) {
+        interaction.channel.status = ChannelStatus::Active;
+        interaction.channel.touched_ms = now;
+    }
+    Ok(invite)
 }
 
 pub(super) fn create(world: &mut World, call: &Call, kd: &str, uo: &str) -> Reply {
     let parameters = CREATE.read(&call.form)?;
     // `Routing` is required, so the table above proved that it is there.
     let routing = RoutingAsked::read(world, parameters.text("Routing").unwrap_or_default(), false)?;
-    let channel = channels::find_mut(world, call, kd, uo)?;
-    if !matches!(channel.status, ChannelStatus::Active | ChannelStatus::Inactive) {
-        return Err(invalid(format!("Channel {uo} is {}", channel.status.as_str())));
-    }
-    let conversation_sid = channel.conversation_sid.clone();
-    let open_conversation = world
-        .conversations
-        .get(&conversation_sid)
-        .is_some_and(|conversation| conversation.state != ConversationState::Closed);
-    if !open_conversation {
-        return Err(invalid(format!("Conversation {conversation_sid} is closed or was not found")));
-    }
-    let invite = open(world, kd, routing).ok_or_else(|| call.not_found())?;
-    channels::find_mut(world, call, kd, uo)?.status = ChannelStatus::Active;
+    channels::find(world, call, kd, uo)?;
+    let invite = invite(world, kd, routing)?;
     Ok(Answer::ok(invite.json(world, kd, uo)))
 }
 

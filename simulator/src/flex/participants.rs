@@ -150,13 +150,21 @@ pub(crate) fn add_agent(world: &mut World, task_sid: &str, worker_sid: &str, res
     let sid = world.sids.draw("UT");
     let identity = identity_of(world, worker_sid);
     let Some(interaction) = world.interactions.get_mut(&interaction_sid) else { return };
-    interaction.channel.participants.push(Participant {
-        sid,
-        kind: ParticipantKind::Agent,
-        worker_sid: Some(worker_sid.to_owned()),
-        task_sid: Some(task_sid.to_owned()),
-        reservation_sid: Some(reservation_sid.to_owned()),
-    });
+    let participants = &mut interaction.channel.participants;
+    let of_task = |participant: &&mut Participant| participant.task_sid.as_deref() == Some(task_sid);
+    // Whoever was added over REST with a task of their own is there already.
+    if let Some(awaited) = participants.iter_mut().find(of_task) {
+        awaited.worker_sid = Some(worker_sid.to_owned());
+        awaited.reservation_sid = Some(reservation_sid.to_owned());
+    } else {
+        participants.push(Participant {
+            sid,
+            kind: ParticipantKind::Agent,
+            worker_sid: Some(worker_sid.to_owned()),
+            task_sid: Some(task_sid.to_owned()),
+            reservation_sid: Some(reservation_sid.to_owned()),
+        });
+    }
     let conversation_sid = interaction.channel.conversation_sid.clone();
     let absent = |identity: &String| {
         world
@@ -169,7 +177,15 @@ pub(crate) fn add_agent(world: &mut World, task_sid: &str, worker_sid: &str, res
     }
 }
 
-/// Takes the agent of a task out of its channel and conversation.
+/// Who came to the channel through a task.
+pub(crate) fn of_task<'w>(world: &'w World, task_sid: &str) -> Option<&'w Participant> {
+    let interaction_sid = world.tasks.get(task_sid)?.interaction_sid.as_ref()?;
+    let participants = &world.interactions.get(interaction_sid)?.channel.participants;
+    participants.iter().find(|participant| participant.task_sid.as_deref() == Some(task_sid))
+}
+
+/// Takes the agent of a task out of its channel, and out of its conversation unless they are there through
+/// another task as well.
 pub(crate) fn remove_agent(world: &mut World, task_sid: &str) {
     let Some(interaction) = world
         .tasks
@@ -182,7 +198,13 @@ pub(crate) fn remove_agent(world: &mut World, task_sid: &str) {
     let conversation_sid = interaction.channel.conversation_sid.clone();
     let of_task = |participant: &mut Participant| participant.task_sid.as_deref() == Some(task_sid);
     let gone: Vec<Participant> = interaction.channel.participants.extract_if(.., of_task).collect();
-    for worker_sid in gone.into_iter().filter_map(|participant| participant.worker_sid) {
+    let mut workers: Vec<String> =
+        gone.into_iter().filter_map(|participant| participant.worker_sid).collect();
+    workers.retain(|gone| {
+        let stays = |other: &Participant| other.worker_sid.as_ref() == Some(gone);
+        !interaction.channel.participants.iter().any(stays)
+    });
+    for worker_sid in workers {
         if let Some(identity) = identity_of(world, &worker_sid) {
             conversation_participants::remove_identity(world, &conversation_sid, &identity);
         }
@@ -252,6 +274,13 @@ mod tests {
         ];
         let (status, body) = sim.post(&format!("{}/Participants", engaged.channel), &form);
         assert_eq!((status, &body["type"]), (200, &"agent".into()));
-        assert_eq!(sim.task_status(&text(&body["routing_properties"]["task_sid"])), "pending");
+        let task = text(&body["routing_properties"]["task_sid"]);
+        assert_eq!(sim.task_status(&task), "pending");
+        sim.twilio.agent_accepts(&task, &sim.worker(0)).expect("waiting");
+        sim.twilio.agent_writes(&task, "hello").expect("at work");
+        let (_, list) = sim.get(&format!("{}/Participants", engaged.channel));
+        let rows = list["participants"].as_array().expect("rows");
+        assert_eq!((rows.len(), &rows[1]["sid"]), (2, &body["sid"]));
+        assert_eq!(rows[1]["routing_properties"]["worker_sid"], sim.worker(0).as_str());
     }
 }

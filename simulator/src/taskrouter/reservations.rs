@@ -7,6 +7,7 @@ use crate::call::Call;
 use crate::dates;
 use crate::flex::channels::ChannelStatus;
 use crate::flex::participants::{self, identity_of};
+use crate::flex::transfers;
 use crate::page::{Row, page};
 use crate::parameters::{NONE, Published};
 use crate::taskrouter::resource;
@@ -180,6 +181,7 @@ pub(crate) fn accept(world: &mut World, task_sid: &str, worker_sid: &str) -> Res
     for rescinded in tasks::set_offers(world, task_sid, ReservationStatus::Rescinded) {
         events::reservation(world, "reservation.rescinded", task_sid, &rescinded);
     }
+    transfers::task_accepted(world, task_sid);
     Ok(())
 }
 

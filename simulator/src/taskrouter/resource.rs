@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::answer::{Answer, Refusal, Reply};
 use crate::call::Call;
 use crate::dates;
+use crate::flex::transfers;
 use crate::page::{Row, page};
 use crate::parameters::{NONE, Published};
 use crate::taskrouter::tasks::{self, Task, TaskStatus};
@@ -194,7 +195,10 @@ pub(super) fn update(world: &mut World, call: &Call, sid: &str) -> Reply {
         task.priority = priority.unwrap_or(task.priority);
     }
     match status {
-        Some("canceled") => tasks::cancel(world, sid, reason),
+        Some("canceled") => {
+            transfers::task_withdrawn(world, sid);
+            tasks::cancel(world, sid, reason);
+        }
         Some("completed") => tasks::complete(world, sid, reason),
         Some("wrapping") => tasks::wrap(world, sid),
         _ => {}

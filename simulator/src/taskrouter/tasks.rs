@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::agenda::Effect;
 use crate::dates::DAY_MS;
-use crate::flex::participants;
+use crate::flex::{participants, transfers};
 use crate::settings::Settings;
 use crate::taskrouter::events;
 use crate::taskrouter::reservations::{Reservation, ReservationStatus};
@@ -181,6 +181,7 @@ pub(crate) fn cancel(world: &mut World, sid: &str, reason: &str) {
             events::reservation(world, "reservation.canceled", sid, &reservation);
         }
         events::task(world, "task.canceled", sid);
+        transfers::task_failed(world, sid);
         forget_later(world, sid);
     }
 }
@@ -241,6 +242,7 @@ pub(super) fn is_waiting(world: &World, sid: &str) -> bool {
 
 /// Takes the task away at once, with its agent, and tells of it with the event given.
 pub(crate) fn remove(world: &mut World, sid: &str, event: &'static str) {
+    transfers::task_withdrawn(world, sid);
     participants::remove_agent(world, sid);
     events::task(world, event, sid);
     world.tasks.remove(sid);
