@@ -60,6 +60,9 @@ pub struct Settings {
     pub odd_interaction_urls: bool,
     /// Whether closing a conversation also closes its Interaction channel. No source confirms either way.
     pub closing_ends_channel: bool,
+    /// Whether a channel that Twilio deleted after 180 days still holds its conversation against a second one
+    /// (45353). No source confirms either way.
+    pub deleted_channel_holds: bool,
     /// Whether `TaskRouter` events carry a `Sid` (`EV…`); it is seen but not documented.
     pub task_events_carry_sid: bool,
     /// Milliseconds from the end of a task until `TaskRouter` forgets it.
@@ -210,6 +213,7 @@ impl Default for Settings {
             problem_json: false,
             odd_interaction_urls: true,
             closing_ends_channel: true,
+            deleted_channel_holds: false,
             task_events_carry_sid: true,
             task_removal_ms: 5 * 60 * 1000,
             attribute_queries_per_second: None,

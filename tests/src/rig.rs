@@ -131,6 +131,18 @@ impl Rig {
     /// # Panics
     /// Where the simulated Twilio refuses it.
     pub async fn rest(&self, method: http::Method, path: &str, form: &str) -> Value {
+        let answer = self.ask(method, path, form).await.expect("nothing is lost here");
+        assert!(answer.status().is_success(), "{answer:?}");
+        serde_json::from_slice(answer.body()).unwrap_or_default()
+    }
+
+    /// The same, whatever becomes of it.
+    pub async fn ask(
+        &self,
+        method: http::Method,
+        path: &str,
+        form: &str,
+    ) -> Result<Response<Bytes>, simulator::Lost> {
         let account = self.system.twilio.settings();
         let login = format!("{}:{}", account.account_sid, account.auth_token);
         let request = Request::builder()
@@ -141,9 +153,7 @@ impl Rig {
             .header("x-twilio-webhook-enabled", "true")
             .body(Bytes::copy_from_slice(form.as_bytes()))
             .expect("the test writes a good request");
-        let answer = self.system.twilio.call(request).await.expect("nothing is lost here");
-        assert!(answer.status().is_success(), "{answer:?}");
-        serde_json::from_slice(answer.body()).unwrap_or_default()
+        self.system.twilio.call(request).await
     }
 
     /// A conversation of somebody by identity, made through the API, without any attributes.

@@ -14,5 +14,6 @@ mod killed;
 mod messages;
 mod orphans;
 mod set_up;
+mod stories;
 mod table;
 mod traps;

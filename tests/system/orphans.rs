@@ -283,13 +283,18 @@ async fn a_callback_that_meets_a_table_that_is_down_is_sent_again() {
     let world = tale
         .rig
         .system
-        .world_through(|to| to, |to| std::sync::Arc::new(flexglue_tests::wires::Forgetful::new(to, |_, _| true)))
+        .world_through(
+            |to| to,
+            |to| std::sync::Arc::new(flexglue_tests::wires::Forgetful::new(to, |_, _| true)),
+        )
         .await;
     let down = tale.rig.front_in(&world);
     tale.rig.pass(PATIENCE).await;
     for webhook in tale.rig.system.twilio.take_webhooks() {
-        let answer =
-            flexglue::local::system::deliver(&tale.rig.system.twilio, &down, &webhook).await.status().as_u16();
+        let answer = flexglue::local::system::deliver(&tale.rig.system.twilio, &down, &webhook)
+            .await
+            .status()
+            .as_u16();
         assert_eq!(answer, 503);
         tale.rig.system.twilio.webhook_answered(&webhook, Some(answer));
     }
@@ -466,27 +471,38 @@ async fn a_paused_channel_is_left_alone() {
 }
 
 /// Twilio deletes a channel after 180 days without activity; the conversation lives on.
-#[tokio::test(start_paused = true)]
-async fn a_channel_that_is_gone_is_replaced_by_a_new_interaction() {
-    let tale = Tale::served(&[]).await;
-    tale.rig.system.twilio.change_settings(|account| account.task_removal_ms = u64::MAX);
+async fn whose_channel_is_gone(holds: bool) -> Tale {
+    let tale = Tale::waiting_in(|account| account.deleted_channel_holds = holds, &[]).await;
+    tale.agent_accepts(0).await;
     tale.rig.system.twilio.agent_parks(&tale.task()).unwrap();
     tale.deliver().await;
-    let invited = tale.invite(None).await;
+    tale.invite(None).await;
     tale.rig.pass(Duration::from_hours(24 * 181)).await;
     tale.deliver().await;
-    tale.minutes(3).await;
-    assert!(tale.live_tasks().iter().all(|task| task.sid != invited));
+    tale.minutes(5).await;
+    tale
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_is_gone_is_replaced_by_a_new_interaction() {
+    let tale = whose_channel_is_gone(false).await;
     assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
-    assert_eq!(tale.rig.live_interactions(&tale.sid).len(), 2, "the old one was never closed, only deleted");
+    assert_eq!(tale.rig.system.twilio.interactions_on(&tale.sid).len(), 2);
+}
+
+/// Nobody could confirm that Twilio takes a second Interaction then. Where it does not, the customer is told, and
+/// their next message begins anew.
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_is_gone_and_cannot_be_replaced_ends_with_a_customer_who_is_told() {
+    let tale = whose_channel_is_gone(true).await;
+    assert_eq!(seen(&tale), closed(&[STILL_WAITING, NO_AGENT]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_channel_that_somebody_closed_has_its_conversation_closed_too() {
     let tale = Tale::waiting_in(|account| account.closing_ends_channel = false, &[]).await;
-    let close = fault("POST /v1/Conversations/{sid}", Times::Next(0), Misbehaviour::LostBefore);
-    tale.rig.system.twilio.misbehave(close);
-    tale.rest(Method::POST, &tale.channel_path(), "Status=closed&Routing=%7B%22status%22%3A%22closed%22%7D").await;
+    tale.rest(Method::POST, &tale.channel_path(), "Status=closed&Routing=%7B%22status%22%3A%22closed%22%7D")
+        .await;
     tale.minutes(3).await;
     assert_eq!(seen(&tale), closed(&[]));
     assert_eq!(tale.record().await.stage, Stage::Closed);

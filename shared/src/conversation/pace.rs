@@ -26,9 +26,6 @@ pub const REFUSED_LIMIT: Duration = Duration::from_hours(24);
 /// was parked or left.
 pub const AFTER_COMPLETION: Duration = Duration::from_mins(1);
 
-/// How often a conversation is looked at that nobody is in and that is to stay so: parked, paused, left.
-pub const RESTING: Duration = Duration::from_hours(24);
-
 /// How long after a task's end TaskRouter still shows it, less a margin. A re-invite that was asked for
 /// longer ago than this and of which nothing is seen may have come and gone.
 pub const TASK_SHOWN: Duration = Duration::from_mins(4);
@@ -64,12 +61,21 @@ pub fn refused(attempts: u32) -> Duration {
 }
 
 /// The pause before the next look at a conversation in which all was well, after `looks` such looks. Where an
-/// agent is in it, or was, less may go wrong than where a customer waits.
+/// agent is in it, less may go wrong than where a customer waits.
 #[must_use]
 pub fn recheck(looks: u32, served: bool) -> Duration {
     const FIRST: Duration = Duration::from_mins(5);
     let longest = if served { Duration::from_hours(6) } else { Duration::from_mins(30) };
     FIRST.saturating_mul(2_u32.saturating_pow(looks)).min(longest)
+}
+
+/// The pause before the next look at a conversation that nobody is in and that is to stay so (parked, paused,
+/// left), after `looks` such looks.
+#[must_use]
+pub fn rest(looks: u32) -> Duration {
+    const FIRST: Duration = Duration::from_mins(30);
+    const LONGEST: Duration = Duration::from_hours(24);
+    FIRST.saturating_mul(2_u32.saturating_pow(looks)).min(LONGEST)
 }
 
 /// The pause between one re-invite and the next, after `reinvites` of them: a workflow that gives up at once
@@ -104,6 +110,7 @@ mod tests {
         assert_eq!(reinvite(u32::MAX).as_secs(), 1800);
         assert_eq!([0, 1, 9].map(|looks| recheck(looks, false).as_secs()), [300, 600, 1800]);
         assert_eq!(recheck(u32::MAX, true).as_secs(), 6 * 3600);
+        assert_eq!([0, 1, u32::MAX].map(|looks| rest(looks).as_secs()), [1800, 3600, 24 * 3600]);
     }
 
     #[test]

@@ -196,10 +196,10 @@ pub fn judge(record: &Conversation, picture: &Picture, now: Timestamp) -> Judgem
 /// task and leaves the conversation open has parked it or left it on purpose.
 fn unattended(record: &Conversation, picture: &Picture, now: Timestamp) -> Finding {
     let newest = record.interaction.as_ref().and_then(|interaction| interaction.task.as_ref());
-    // TaskRouter knows nothing of the newest task any more: what is known of older ones decides nothing.
+    // TaskRouter knows nothing of the newest task any more: what was done about older ones decides nothing.
     let untold = newest.is_some_and(|task| {
-        let recorded = record.last_end.as_ref().is_some_and(|end| end.task.as_ref() == Some(task));
-        !recorded && picture.ends.get(task) == Some(&None)
+        let is_its_own = |end: &TaskEnd| !end.handled || end.task.as_ref() == Some(task);
+        !record.last_end.as_ref().is_some_and(is_its_own) && picture.ends.get(task) == Some(&None)
     });
     match last_end(record, picture).filter(|_| !untold) {
         Some(end) if end.event.is_none() => Finding::Resting,

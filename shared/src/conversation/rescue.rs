@@ -105,8 +105,7 @@ impl Conversation {
             next.attempts = 0;
             next.refused_since = None;
             if steps.is_empty() {
-                next.stage = Stage::Open;
-                next.due_at = Some(now + pace::RESTING);
+                next.is_at_rest(0, now);
             } else {
                 next.stage = Stage::Orphaned { cause, steps, done: 0, at_work: None };
                 next.put_to_work(owner, now);
@@ -147,7 +146,8 @@ impl Conversation {
         let past_knowing = asked.is_some_and(|asked| now.since(asked.until) > pace::TASK_SHOWN);
         let used_up = seen || past_knowing;
         Some(self.next(now, Happening::new(What::Resumed, now).owner(owner), |next| {
-            next.attempts += 1;
+            // Who waited on purpose has counted its try already.
+            next.attempts += u32::from(at_work.is_some());
             if used_up {
                 next.reinvites = picture.reinvites.max(self.reinvites + u32::from(!seen));
                 next.reinvited_at = Some(now);
@@ -172,14 +172,10 @@ impl Conversation {
     fn found_well(&self, served: bool, picture: &Picture, now: Timestamp) -> Transition {
         let what = if matches!(self.stage, Stage::SettingUp) { What::Confirmed } else { What::Served };
         self.next(now, Happening::new(what, now), |next| {
-            let was_well = matches!(self.stage, Stage::Open);
             next.served |= served;
             next.count_reinvites(picture, now);
-            next.is_well(now);
-            if was_well {
-                next.attempts = self.attempts.saturating_add(1);
-                next.due_at = Some(now + pace::recheck(next.attempts, next.served));
-            }
+            next.is_well(self.looks(), now);
+            next.due_at = Some(now + pace::recheck(next.attempts, served));
         })
     }
 
@@ -192,19 +188,27 @@ impl Conversation {
     }
 
     /// The Interaction stands, and somebody serves the customer or is on the way.
-    pub(super) fn is_well(&mut self, now: Timestamp) {
+    pub(super) fn is_well(&mut self, looks: u32, now: Timestamp) {
         self.stage = Stage::Open;
-        self.attempts = 0;
+        self.attempts = looks;
         self.set_up_failures = 0;
         self.refused_since = None;
-        self.due_at = Some(now + pace::recheck(0, self.served));
+        self.due_at = Some(now + pace::recheck(looks, false));
+    }
+
+    /// How often it was looked at, this look included, since something changed.
+    fn looks(&self) -> u32 {
+        if matches!(self.stage, Stage::Open) { self.attempts.saturating_add(1) } else { 0 }
     }
 
     fn rests(&self, now: Timestamp) -> Transition {
-        self.next(now, Happening::new(What::Resting, now), |next| {
-            next.is_well(now);
-            next.due_at = Some(now + pace::RESTING);
-        })
+        self.next(now, Happening::new(What::Resting, now), |next| next.is_at_rest(self.looks(), now))
+    }
+
+    /// Nobody is in it, and it is to stay so.
+    pub(super) fn is_at_rest(&mut self, looks: u32, now: Timestamp) {
+        self.is_well(looks, now);
+        self.due_at = Some(now + pace::rest(looks));
     }
 
     fn switched_to(&self, other: &Interaction, now: Timestamp) -> Transition {
@@ -259,10 +263,10 @@ impl Conversation {
                 if *done < steps.len() {
                     next.put_to_work(owner, now);
                 } else {
-                    let reinvited = steps.contains(&Step::Reinvite);
-                    next.is_well(now);
-                    if !reinvited {
-                        next.due_at = Some(now + pace::RESTING);
+                    if steps.contains(&Step::Reinvite) {
+                        next.is_well(0, now);
+                    } else {
+                        next.is_at_rest(0, now);
                     }
                 }
             })

@@ -179,6 +179,10 @@ impl Conversation {
                     self.next(now, event.happening(What::TaskCreated, now), |next| {
                         next.has_task(&event.task);
                         next.due_at = self.due_at;
+                        // A customer waits again, perhaps where nobody was to be for long.
+                        if matches!(self.stage, Stage::Open) {
+                            next.is_well(0, now);
+                        }
                     })
                 })
             }
@@ -188,7 +192,7 @@ impl Conversation {
                     self.next(now, event.happening(What::AgentJoined, now), |next| {
                         next.served = true;
                         next.has_task(&event.task);
-                        next.is_well(now);
+                        next.is_well(0, now);
                     })
                 })
             }

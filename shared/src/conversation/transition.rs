@@ -333,8 +333,9 @@ impl Conversation {
     /// The Interaction did not come up: made again once, by `owner`, then the conversation is given up.
     ///
     /// Twilio drops a channel where the conversation has one already
-    /// ([45353](https://www.twilio.com/docs/api/errors/45353)). Where that one cannot be found either, it was
-    /// made by somebody else and parked: the conversation is left alone.
+    /// ([45353](https://www.twilio.com/docs/api/errors/45353)). Where that one cannot be found either, and it is
+    /// not one of ours that Twilio has deleted, somebody else made and parked it: the conversation is left
+    /// alone.
     #[must_use]
     pub fn set_up_failed(&self, owner: &str, code: Option<u32>, now: Timestamp) -> Option<Transition> {
         /// "A duplicate create Channel request was dropped."
@@ -348,10 +349,9 @@ impl Conversation {
                 next.set_up_failures += 1;
                 next.attempts = 1;
             })
-        } else if code == Some(DUPLICATE_CHANNEL) {
+        } else if code == Some(DUPLICATE_CHANNEL) && self.reinvites == 0 {
             self.next(now, Happening::new(What::SetUpFailed, now), |next| {
-                next.is_well(now);
-                next.due_at = Some(now + pace::RESTING);
+                next.is_at_rest(0, now);
             })
         } else {
             self.give_up(Cause::SetUpFailed, code, now)

@@ -3,7 +3,7 @@
 use crate::conversations::ConversationState;
 use crate::conversations::participants::{self as conversation_participants, Binding};
 use crate::flex::asked::{InitiatedBy, Invitee};
-use crate::flex::channels::{ChannelError, ChannelStatus};
+use crate::flex::channels::{self, ChannelError, ChannelStatus};
 use crate::flex::participants::{Participant, ParticipantKind};
 use crate::taskrouter::{reservations, tasks};
 use crate::world::World;
@@ -63,6 +63,7 @@ fn mapped(world: &World, sid: &str) -> Option<String> {
         .interactions
         .values()
         .filter(|other| other.born < this.born && other.channel.is_mapped_to(&this.channel.conversation_sid))
+        .filter(|other| world.settings.deleted_channel_holds || !channels::is_deleted(world, other))
         .map(|other| other.channel.sid.clone())
         .next()
 }
