@@ -4,7 +4,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -145,6 +145,54 @@ impl Transport for Fused {
             let answer = self.to.send(request).await;
             self.fuse.step().await;
             answer
+        })
+    }
+}
+
+/// Counts the read units that DynamoDB says it took.
+#[derive(Clone, Debug, Default)]
+pub struct Meter(Arc<Mutex<f64>>);
+
+impl Meter {
+    /// A wire to `to`, which is DynamoDB, that is metered.
+    #[must_use]
+    pub fn wire(&self, to: Arc<dyn Transport>) -> Arc<dyn Transport> {
+        Arc::new(Metered { to, meter: self.clone() })
+    }
+
+    /// The read units so far.
+    #[must_use]
+    pub fn read_units(&self) -> f64 {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug)]
+struct Metered {
+    to: Arc<dyn Transport>,
+    meter: Meter,
+}
+
+impl Transport for Metered {
+    fn send(&self, mut request: Request<Bytes>) -> Answer<'_> {
+        Box::pin(async move {
+            let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
+            let reads = target.is_some_and(|target| {
+                ["GetItem", "Query", "BatchGetItem"].iter().any(|reading| target.ends_with(reading))
+            });
+            let asked: Option<serde_json::Value> = serde_json::from_slice(request.body()).ok();
+            if let Some(mut asked) = asked.filter(|_| reads) {
+                asked["ReturnConsumedCapacity"] = "TOTAL".into();
+                *request.body_mut() = asked.to_string().into();
+            }
+            let answer = self.to.send(request).await?;
+            let told: serde_json::Value = serde_json::from_slice(answer.body()).unwrap_or_default();
+            let consumed = &told["ConsumedCapacity"];
+            let all = consumed.as_array().cloned().unwrap_or_else(|| vec![consumed.clone()]);
+            let units: f64 = all.iter().filter_map(|one| one["CapacityUnits"].as_f64()).sum();
+            assert!(!reads || units > 0.0, "a read is not metered: {told}");
+            *self.meter.0.lock().unwrap_or_else(PoisonError::into_inner) += units;
+            Ok(answer)
         })
     }
 }

@@ -9,6 +9,7 @@
 )]
 
 mod crowds;
+mod discovery;
 mod healing;
 mod killed;
 mod messages;

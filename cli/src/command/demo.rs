@@ -16,8 +16,9 @@ use serde_json::Value;
 use shared::{
     clock::{Clock, SystemClock},
     random::SystemRandom,
+    rescue,
 };
-use simulator::{ChannelStatus, Fault, Matcher, Misbehaviour, Times};
+use simulator::{ChannelStatus, Fault, Matcher, Misbehaviour, TaskStatus, Times};
 
 use super::paint::{BAD, FAINT, GOOD, HEADING, paint};
 use crate::local::{
@@ -56,12 +57,14 @@ struct Stage {
     json: bool,
 }
 
-const CHAPTERS: [&str; 5] = [
+const CHAPTERS: [&str; 7] = [
     "An SMS arrives",
     "Fifty of the same at once",
     "A forged one",
     "Twilio is down for a while",
     "Twilio's answer is lost",
+    "Nobody takes the task",
+    "The webhook is lost",
 ];
 
 impl Demo {
@@ -72,6 +75,8 @@ impl Demo {
         stage.a_forged_one().await?;
         stage.twilio_is_down().await?;
         stage.an_answer_is_lost().await?;
+        stage.nobody_takes_the_task().await?;
+        stage.the_webhook_is_lost().await?;
         Ok(stage.curtain())
     }
 }
@@ -271,6 +276,91 @@ impl Stage {
         self.expect("a minute later the sweeper asks Twilio first", 1, report.finished);
         self.expect("Interactions at Twilio", 1, self.live_interactions(&sid));
         Ok(())
+    }
+}
+
+impl Stage {
+    /// Twilio calls back, as often as something comes of it.
+    async fn twilio_calls_back(&self) {
+        loop {
+            let webhooks = self.system.twilio.take_webhooks();
+            if webhooks.is_empty() {
+                return;
+            }
+            for webhook in webhooks {
+                system::deliver(&self.system.twilio, &self.front, &webhook).await;
+            }
+        }
+    }
+
+    async fn minutes_pass(&self, minutes: u32) {
+        for _ in 0..minutes {
+            self.a_minute_passes().await;
+            self.twilio_calls_back().await;
+        }
+    }
+
+    /// What flexglue has told the customer of a conversation.
+    fn told(&self, conversation: &str) -> usize {
+        let messages = self.system.twilio.messages(conversation);
+        messages.iter().filter(|message| message.author == rescue::AUTHOR).count()
+    }
+
+    fn waiting_tasks(&self, conversation: &str) -> usize {
+        let on =
+            |task: &&simulator::Task| task.attributes.get("conversationSid") == Some(&conversation.into());
+        self.system.twilio.tasks().iter().filter(on).filter(|task| task.status == TaskStatus::Pending).count()
+    }
+
+    fn state(&self, conversation: &str) -> &'static str {
+        self.system.twilio.conversation(conversation).map_or("gone", |found| found.state.as_str())
+    }
+
+    async fn nobody_takes_the_task(&mut self) -> anyhow::Result<()> {
+        self.chapter(5);
+        self.system.twilio.change_settings(|account| {
+            system::call_back(account, PUBLIC_URL);
+            account.workflow_timeout_s = Some(600);
+        });
+        let sid =
+            self.system.twilio.customer_writes("+15551230006", SMS_NUMBER, "Anybody there?").conversation_sid;
+        self.twilio_calls_back().await;
+        self.expect("a task waits for an agent", 1, self.waiting_tasks(&sid));
+        self.minutes_pass(10).await;
+        self.expect("its workflow gives up: the customer is told", 1, self.told(&sid));
+        self.expect("agents are invited again", 1, self.waiting_tasks(&sid));
+        self.minutes_pass(10).await;
+        self.expect("and once more, but nothing is said twice", 1, self.told(&sid));
+        self.expect("re-invites", 2, self.recorded_number(&sid, "reinvites")?);
+        self.minutes_pass(12).await;
+        self.expect("after that the customer is told the last word", 2, self.told(&sid));
+        self.expect("the conversation", "closed", self.state(&sid));
+        self.expect("the table knows", "closed", self.recorded(&sid)?);
+        self.system.twilio.change_settings(|account| {
+            account.event_callback_url = None;
+            account.workflow_timeout_s = None;
+        });
+        Ok(())
+    }
+
+    async fn the_webhook_is_lost(&mut self) -> anyhow::Result<()> {
+        self.chapter(6);
+        let sid = self.system.twilio.customer_writes("+15551230007", SMS_NUMBER, "Hello?").conversation_sid;
+        let _never_delivered = self.system.twilio.take_webhooks();
+        self.expect("nobody tells us; the table knows", "nothing", self.recorded(&sid)?);
+        let mut adopted = 0;
+        for _ in 0..8 {
+            adopted += self.a_minute_passes().await.adopted;
+        }
+        self.expect("within eight minutes the sweeper finds it", 1, adopted);
+        self.expect("Interactions at Twilio", 1, self.live_interactions(&sid));
+        Ok(())
+    }
+
+    fn recorded_number(&self, conversation: &str, name: &str) -> anyhow::Result<u64> {
+        let items = self.system.dynamo.items(&self.system.settings.table)?;
+        let record = items.iter().find(|item| item["sid"] == conversation && item["sk"] == "record");
+        Ok(record.and_then(|record| record[name].as_u64()).unwrap_or_default())
     }
 }
 

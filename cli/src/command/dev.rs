@@ -22,7 +22,7 @@ use super::paint::{FAINT, HEADING, paint};
 use crate::local::{
     dynamodb::Dynamo,
     gateway::{self, EventShape, Function},
-    system::{self, CONVERSATIONS_PATH, Options, SMS_NUMBER, System},
+    system::{self, CONVERSATIONS_PATH, Options, SMS_NUMBER, System, call_back},
 };
 
 /// Options of `flexglue dev`.
@@ -48,8 +48,11 @@ pub(super) struct Dev {
 /// Where a customer's message is given to the simulated Twilio.
 const CUSTOMER_PATH: &str = "/_twilio/customer-writes";
 
-/// How long the simulated Twilio waits for an answer to its webhooks.
+/// How long the simulated Twilio waits for an answer to a webhook of Conversations.
 const WEBHOOK_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long for one of TaskRouter: `rt` of the callback's URL.
+const CALLBACK_LIMIT: Duration = Duration::from_secs(10);
 
 /// How often the simulated Twilio looks whether it has something to send.
 const BEAT: Duration = Duration::from_millis(50);
@@ -62,8 +65,10 @@ impl Dev {
         let to_twilio = bind(self.twilio).await?;
         let to_dynamodb = bind(self.dynamodb).await?;
         let public_url = format!("http://{}", to_functions.local_addr()?);
+        let mut account = simulator::Settings::default();
+        call_back(&mut account, &public_url);
         let system = System::new(Options {
-            simulator: simulator::Settings::default(),
+            simulator: account,
             dynamo: match &self.data {
                 Some(path) => Dynamo::file(path)?,
                 None => Dynamo::memory()?,
@@ -164,7 +169,8 @@ fn introduce(
     Ok(())
 }
 
-/// Sends the simulated Twilio's webhooks, each once, as Twilio does.
+/// Sends the simulated Twilio's webhooks: those of Conversations once, those of TaskRouter again where they fail,
+/// as Twilio does.
 async fn send_webhooks(twilio: simulator::Twilio, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let transport = HttpsTransport::new()?;
     let mut stop = std::pin::pin!(stop);
@@ -172,8 +178,13 @@ async fn send_webhooks(twilio: simulator::Twilio, stop: impl Future<Output = ()>
     loop {
         for webhook in twilio.take_webhooks() {
             let (request, transport) = (twilio.webhook_request(&webhook), transport.clone());
+            let twilio = twilio.clone();
             under_way.spawn(async move {
-                let _ = tokio::time::timeout(WEBHOOK_LIMIT, transport.send(request)).await;
+                let is_callback = webhook.idempotency_token.is_some();
+                let limit = if is_callback { CALLBACK_LIMIT } else { WEBHOOK_LIMIT };
+                let answer = tokio::time::timeout(limit, transport.send(request)).await;
+                let status = answer.ok().and_then(Result::ok).map(|answer| answer.status().as_u16());
+                twilio.webhook_answered(&webhook, status);
             });
         }
         while under_way.try_join_next().is_some() {}
