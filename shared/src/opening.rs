@@ -8,9 +8,10 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    clock::{Clock, Deadline},
+    clock::{Clock, Deadline, Timestamp},
     conversation::{
         Contact, Conversation, FirstMessage, Interaction, Routing, Sender, Standing, Transition, contact,
+        pace,
     },
     ledger::{Decision, Ledger, LedgerError},
     random::Random,
@@ -18,8 +19,8 @@ use crate::{
     sid::ConversationSid,
     telemetry::{Metric, Metrics},
     twilio::{
-        CallError, ChannelStatus, ConversationState, FlexTask, ParticipantResource, Refusal, TaskResource,
-        Twilio,
+        CallError, ChannelStatus, ConversationState, EventQuery, FlexTask, ParticipantResource, Refusal,
+        TaskResource, Twilio,
     },
 };
 
@@ -215,8 +216,44 @@ impl Opener {
             }
             Some(_) => {}
         }
-        let found = self.find_interaction(&record.sid, deadline).await?;
+        let mut found = self.find_interaction(&record.sid, deadline).await?;
+        // A task that ended is not shown for long.
+        let asked = record.asked_since.filter(|asked| self.clock.now().since(*asked) > pace::TASK_SHOWN);
+        if let (None, Some(asked)) = (&found, asked) {
+            found = self.find_in_log(record, asked, deadline).await?;
+        }
         Ok(found.map_or(Found::Nothing, Found::Interaction))
+    }
+
+    /// The Interaction that lives on a conversation, as TaskRouter's log of the tasks created since then tells.
+    async fn find_in_log(
+        &self,
+        record: &Conversation,
+        since: Timestamp,
+        deadline: Deadline,
+    ) -> Result<Option<Interaction>, CallError> {
+        /// A thousand tasks. A look that came later than that would find Twilio's own guard against duplicates.
+        const MOST_PAGES: usize = 10;
+        let query = EventQuery::OfType("task.created");
+        let mut next = None;
+        for _ in 0..MOST_PAGES {
+            let page =
+                self.twilio.events(&self.defaults.workspace, &query, since, next.as_ref(), deadline).await?;
+            for task in page.items.iter().filter_map(|event| event.flex_task(&record.sid)) {
+                if record.failed.as_ref() == Some(&task.interaction) {
+                    continue;
+                }
+                let living = self.living(task, deadline).await?;
+                if living.is_some() {
+                    return Ok(living);
+                }
+            }
+            next = page.next;
+            if next.is_none() {
+                break;
+            }
+        }
+        Ok(None)
     }
 
     /// The Interaction that lives on a conversation, as its tasks tell.
@@ -396,6 +433,7 @@ impl Opener {
 }
 
 /// A participant as a contact.
+#[must_use]
 pub fn contact_of(participant: ParticipantResource) -> Contact {
     let binding = participant.messaging_binding.unwrap_or_default();
     Contact {

@@ -7,8 +7,8 @@
 mod engine;
 
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, Put, ReturnValuesOnConditionCheckFailure::AllOld, TimeToLiveStatus,
-    TransactWriteItem,
+    AttributeValue, ConditionCheck, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure::AllOld,
+    TimeToLiveStatus, TransactWriteItem,
 };
 use engine::{Engine, Item, every_engine, item, number, text};
 
@@ -295,5 +295,24 @@ async fn an_update_changes_only_what_it_names() {
             .unwrap();
         let expected = item("a", &[("owner", text("x")), ("tries", AttributeValue::N("1".to_owned()))]);
         assert_eq!(get(&engine, "a").await, Some(expected), "{engine}");
+    }
+}
+
+/// Discovery asks for a hundred records at once.
+#[tokio::test]
+async fn a_batch_gives_those_that_are_there() {
+    for engine in every_engine("batch").await {
+        for number in 0..60 {
+            let put = engine.client.put_item().table_name(&engine.table);
+            put.set_item(Some(item(&format!("CH{number}"), &[]))).send().await.unwrap();
+        }
+        let keys = (0..100).map(|number| {
+            Item::from([("pk".to_owned(), text(&format!("CH{number}"))), ("sk".to_owned(), text("record"))])
+        });
+        let keys = KeysAndAttributes::builder().set_keys(Some(keys.collect())).build().unwrap();
+        let answer = engine.client.batch_get_item().request_items(&engine.table, keys).send().await.unwrap();
+        let found = &answer.responses.unwrap()[&engine.table];
+        assert_eq!(found.len(), 60, "{engine}");
+        assert!(answer.unprocessed_keys.is_none_or(|keys| keys.is_empty()), "{engine}");
     }
 }

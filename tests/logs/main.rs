@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use flexglue::local::system::SMS_NUMBER;
+use flexglue::local::system::{self, SMS_NUMBER};
 use flexglue_tests::rig::{self, CUSTOMER, Rig};
 use serde_json::{Value, json};
 use shared::telemetry;
@@ -45,7 +45,12 @@ async fn logs_tell_which_conversation_and_nothing_of_anybody() {
 
 /// A run with everything in it, at the chattiest level: no token, no number, no name, no body.
 async fn a_log_of_the_whole_run_tells_nothing_of_anybody() {
-    let rig = Rig::with(1, rig::every_event, &[]);
+    let account = |account: &mut simulator::Settings| {
+        rig::every_event(account);
+        system::call_back(account, system::PUBLIC_URL);
+        account.workflow_timeout_s = Some(120);
+    };
+    let rig = Rig::with(1, account, &[]);
     let kept = Kept::default();
     let subscriber = telemetry::subscriber(Arc::clone(&rig.system.clock), LevelFilter::TRACE, kept.clone());
     let guard = tracing::subscriber::set_default(subscriber);
@@ -76,9 +81,19 @@ async fn a_log_of_the_whole_run_tells_nothing_of_anybody() {
         front.handle(rig.message(customer, "my secret ailment")).await;
         rig.system.twilio.behave();
     }
-    for _ in 0..8 {
+    // Tasks that nobody takes, customers who are told, a message that is refused, one that nobody told of.
+    rig.system.twilio.customer_writes("+15551230006", SMS_NUMBER, "my secret ailment");
+    let _ = rig.system.twilio.take_webhooks();
+    rig.system.twilio.misbehave(Fault {
+        on: Matcher::route("POST /v1/Conversations/{sid}/Messages"),
+        times: Times::Next(1),
+        what: status(400),
+    });
+    for _ in 0..16 {
         rig.sweep_after_a_minute().await;
+        rig.deliver_all(&front).await;
     }
+    assert!(rig.metric("CustomerTold") > 0 && rig.metric("ConversationAdopted") > 0);
     drop(guard);
 
     let mut log = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();

@@ -152,7 +152,7 @@ impl Tale {
     }
 
     /// The table forgets everything: another flexglue, a restored table, a Flex that was there before.
-    pub async fn forget(&self) {
+    pub fn forget(&self) {
         let table = &self.rig.system.settings.table;
         for item in self.rig.system.dynamo.items(table).expect("the table answers") {
             let key = serde_json::json!({"pk": {"S": item["pk"]}, "sk": {"S": item["sk"]}});

@@ -146,7 +146,7 @@ async fn what_agents_did_before_flexglue_came_is_left_alone() {
     tale.rig.system.twilio.agent_parks(&tale.task()).unwrap();
     tale.deliver().await;
     tale.pass(Duration::from_mins(10)).await;
-    tale.forget().await;
+    tale.forget();
     tale.minutes(60).await;
     assert_eq!(interactions(&tale.rig), 1);
     assert_eq!(tale.state(), simulator::ConversationState::Active);
@@ -159,7 +159,7 @@ async fn a_conversation_that_twilio_knows_to_be_served_is_neither_opened_nor_clo
     tale.rig.system.twilio.agent_parks(&tale.task()).unwrap();
     tale.deliver().await;
     tale.pass(Duration::from_mins(10)).await;
-    tale.forget().await;
+    tale.forget();
     tale.minutes(60).await;
     assert_eq!(tale.rig.live_interactions(&tale.sid).len(), 1);
     assert_eq!((tale.state(), tale.told()), (simulator::ConversationState::Active, vec![]));
@@ -169,7 +169,7 @@ async fn a_conversation_that_twilio_knows_to_be_served_is_neither_opened_nor_clo
 #[tokio::test(start_paused = true)]
 async fn an_interaction_that_stands_is_taken_into_the_records() {
     let tale = Tale::waiting_in(|account| account.duplicate_guard = false, &[]).await;
-    tale.forget().await;
+    tale.forget();
     tale.minutes(8).await;
     assert_eq!(interactions(&tale.rig), 1);
     assert_eq!(tale.record().await.stage, Stage::Open);
@@ -276,7 +276,7 @@ async fn a_backfill_takes_in_what_nobody_heard() {
     tale.lose_webhooks();
     let sweeper = tale.rig.system.orphan_sweeper(&tale.rig.system.world().await);
     let request = SweepRequest { backfill_hours: 1, ..SweepRequest::default() };
-    tale.forget().await;
+    tale.forget();
     let report = sweeper.sweep(request, forever()).await;
     assert_eq!(report.reinvited, 1, "{report:?}");
     assert_eq!((tale.numbers(), tale.told()), (vec![1], vec![STILL_WAITING.to_owned()]));

@@ -1,9 +1,14 @@
 //! What becomes of a customer when a task ends, by where the conversation stands, what TaskRouter tells and what
 //! the operator wants: one test for each, through the real handler, with what customer and Twilio see.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use flexglue_tests::tale::{NO_AGENT, PATIENCE, STILL_WAITING, Tale};
+use flexglue::local::system::{self, PUBLIC_URL, SMS_NUMBER, call_back};
+use flexglue_tests::{
+    rig::{CUSTOMER, Rig},
+    tale::{NO_AGENT, PATIENCE, STILL_WAITING, Tale},
+    wires::{Forgetful, Fuse},
+};
 use http::Method;
 use shared::conversation::Stage;
 use simulator::{
@@ -280,21 +285,11 @@ async fn an_agent_who_accepts_while_the_end_of_another_task_is_told_keeps_the_co
 #[tokio::test(start_paused = true)]
 async fn a_callback_that_meets_a_table_that_is_down_is_sent_again() {
     let tale = Tale::waiting(&[]).await;
-    let world = tale
-        .rig
-        .system
-        .world_through(
-            |to| to,
-            |to| std::sync::Arc::new(flexglue_tests::wires::Forgetful::new(to, |_, _| true)),
-        )
-        .await;
+    let world = tale.rig.system.world_through(|to| to, |to| Arc::new(Forgetful::new(to, |_, _| true))).await;
     let down = tale.rig.front_in(&world);
     tale.rig.pass(PATIENCE).await;
     for webhook in tale.rig.system.twilio.take_webhooks() {
-        let answer = flexglue::local::system::deliver(&tale.rig.system.twilio, &down, &webhook)
-            .await
-            .status()
-            .as_u16();
+        let answer = system::deliver(&tale.rig.system.twilio, &down, &webhook).await.status().as_u16();
         assert_eq!(answer, 503);
         tale.rig.system.twilio.webhook_answered(&webhook, Some(answer));
     }
@@ -528,22 +523,14 @@ async fn an_interaction_that_fails_twice_ends_with_a_customer_who_is_told() {
 }
 
 async fn failing(times: u32) -> Tale {
-    let rig = flexglue_tests::rig::Rig::with(
-        1,
-        |account| flexglue::local::system::call_back(account, flexglue::local::system::PUBLIC_URL),
-        &[],
-    );
+    let rig = Rig::with(1, |account| call_back(account, PUBLIC_URL), &[]);
     rig.system.twilio.misbehave(Fault {
         on: Matcher::Any,
         times: Times::Next(times),
         what: Misbehaviour::FailSetUp { code: 45381 },
     });
     let front = rig.front().await;
-    let sid = rig
-        .system
-        .twilio
-        .customer_writes(flexglue_tests::rig::CUSTOMER, flexglue::local::system::SMS_NUMBER, "hello")
-        .conversation_sid;
+    let sid = rig.system.twilio.customer_writes(CUSTOMER, SMS_NUMBER, "hello").conversation_sid;
     let tale = Tale { rig, front, sid };
     tale.deliver().await;
     tale.pass(Duration::from_secs(1)).await;
@@ -556,11 +543,11 @@ async fn failing(times: u32) -> Tale {
 #[tokio::test(start_paused = true)]
 async fn a_flex_conversation_never_seen_is_taken_in_and_treated_the_same() {
     let tale = Tale::waiting(&[]).await;
-    tale.forget().await;
+    tale.forget();
     tale.pass(PATIENCE).await;
     assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
     let again = tale.live_tasks().remove(0);
-    assert_eq!(again.attributes["customerAddress"], flexglue_tests::rig::CUSTOMER);
+    assert_eq!(again.attributes["customerAddress"], CUSTOMER);
 }
 
 #[tokio::test(start_paused = true)]
@@ -657,7 +644,6 @@ async fn a_re_invite_that_is_refused_for_a_day_ends_with_a_customer_who_is_told(
 /// Trap 18: at every step of the callback's handler, and at every step of the sweep that goes on.
 #[tokio::test(start_paused = true)]
 async fn killed_at_any_step_the_sweeper_goes_on_and_nothing_is_done_twice() {
-    use flexglue_tests::wires::Fuse;
     for variables in [&[][..], &[NO_REINVITES]] {
         let mut steps = 0;
         for step in 0.. {
@@ -683,4 +669,47 @@ async fn killed_at_any_step_the_sweeper_goes_on_and_nothing_is_done_twice() {
         }
         assert!(steps > 20, "{steps}");
     }
+}
+
+// --- An Interaction that nobody recorded --------------------------------------------------------------------
+
+/// The answer to its creation is lost, and with it everything that TaskRouter tells.
+async fn unrecorded() -> Tale {
+    let rig = Rig::with(
+        1,
+        |account| {
+            call_back(account, PUBLIC_URL);
+            account.duplicate_guard = false;
+            account.workflow_timeout_s = Some(60);
+        },
+        &[],
+    );
+    let front = rig.front().await;
+    rig.system.twilio.misbehave(fault("POST /v1/Interactions", Times::Next(1), Misbehaviour::LostAfter));
+    front.handle(rig.message(CUSTOMER, "hello")).await;
+    rig.system.twilio.change_settings(|account| account.workflow_timeout_s = None);
+    let sid = rig.system.twilio.conversations()[0].sid.clone();
+    let tale = Tale { rig, front, sid };
+    tale.lose_webhooks();
+    tale
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_task_tells_of_an_interaction_whose_answer_was_lost() {
+    let tale = unrecorded().await;
+    tale.pass(Duration::from_secs(61)).await;
+    assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+    assert_eq!(tale.rig.system.twilio.interactions().len(), 1);
+}
+
+/// Its task has come, gone and been forgotten before anybody could look: the log still tells.
+#[tokio::test(start_paused = true)]
+async fn an_interaction_whose_task_is_forgotten_is_found_in_the_log() {
+    let tale = unrecorded().await;
+    tale.rig.pass(Duration::from_mins(20)).await;
+    tale.lose_webhooks();
+    assert!(tale.rig.system.twilio.tasks().is_empty());
+    tale.minutes(3).await;
+    assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+    assert_eq!(tale.rig.system.twilio.interactions().len(), 1);
 }

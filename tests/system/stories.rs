@@ -143,10 +143,10 @@ impl Story {
                 self.tell(format!("{customer} writes in {}", written.conversation_sid));
             }
             4..=7 => {
-                self.agent("accepts", |twilio, task, worker| twilio.agent_accepts(task, worker).map(nothing))
+                self.agent("accepts", |twilio, task, worker| twilio.agent_accepts(task, worker).map(nothing));
             }
             8 => {
-                self.agent("rejects", |twilio, task, worker| twilio.agent_rejects(task, worker).map(nothing))
+                self.agent("rejects", |twilio, task, worker| twilio.agent_rejects(task, worker).map(nothing));
             }
             9 => self.agent("does not answer", |twilio, task, worker| {
                 twilio.reservation_times_out(task, worker).map(nothing)
@@ -435,11 +435,7 @@ async fn tell(seed: u64) -> Result<(), String> {
     let mut story = Story::begin(seed).await;
     story.live().await;
     story.come_to_rest().await;
-    story.end().await.map_err(|wrong| {
-        let mut all = story.told.join("\n");
-        all.push_str(&format!("\nseed {seed}: {wrong}"));
-        all
-    })
+    story.end().await.map_err(|wrong| format!("{}\nseed {seed}: {wrong}", story.told.join("\n")))
 }
 
 /// Tells stories from seeds, each on a paused clock of its own.

@@ -61,6 +61,9 @@ pub struct Conversation {
     /// The Interaction, once Twilio has accepted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interaction: Option<Interaction>,
+    /// Since when an Interaction may have been asked for without an answer that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_since: Option<Timestamp>,
     /// How often the same thing was tried, or looked at, since something changed.
     #[serde(default)]
     pub attempts: u32,

@@ -201,7 +201,8 @@ fn unattended(record: &Conversation, picture: &Picture, now: Timestamp) -> Findi
         let is_its_own = |end: &TaskEnd| !end.handled || end.task.as_ref() == Some(task);
         !record.last_end.as_ref().is_some_and(is_its_own) && picture.ends.get(task) == Some(&None)
     });
-    match last_end(record, picture).filter(|_| !untold) {
+    let recorded = record.last_end.as_ref().filter(|_| !untold);
+    match last_end(recorded, picture) {
         Some(end) if end.event.is_none() => Finding::Resting,
         Some(end) => Finding::Orphaned(end),
         // An agent who has been there may have wanted it so.
@@ -214,17 +215,213 @@ fn unattended(record: &Conversation, picture: &Picture, now: Timestamp) -> Findi
 }
 
 /// The end of the task that ended last. Of two at the same moment the one that nobody wanted.
-fn last_end(record: &Conversation, picture: &Picture) -> Option<TaskEnd> {
+fn last_end(recorded: Option<&TaskEnd>, picture: &Picture) -> Option<TaskEnd> {
     let seen = picture.tasks.values().filter_map(|task| match task {
         SeenTask::Ended(end) => Some(end),
         SeenTask::Live | SeenTask::Gone => None,
     });
     let told = picture.ends.values().flatten();
-    let recorded = record.last_end.iter();
     // What is recorded of a task counts before what is seen of it: an event says more than a status.
-    let all = recorded.clone().chain(
-        seen.chain(told)
-            .filter(|end| record.last_end.as_ref().is_none_or(|recorded| recorded.task != end.task)),
-    );
-    all.max_by_key(|end| (end.at, end.event.is_some())).cloned()
+    let others = seen.chain(told).filter(|end| recorded.is_none_or(|recorded| recorded.task != end.task));
+    others.chain(recorded).max_by_key(|end| (end.at, end.event.is_some())).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conversation::{ChannelType, Routing};
+
+    fn task(last: u32) -> TaskSid {
+        format!("WT{last:032x}").parse().unwrap()
+    }
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_seconds(1_800_000_000 + seconds)
+    }
+
+    fn interaction(last: u32) -> Interaction {
+        Interaction {
+            sid: format!("KD{last:032x}").parse().unwrap(),
+            channel: Some("UO00000000000000000000000000000001".parse().unwrap()),
+            task: Some(task(1)),
+            since: at(0),
+        }
+    }
+
+    fn open() -> Conversation {
+        let mut record = Conversation::new("CH00000000000000000000000000000001".parse().unwrap(), at(0));
+        record.stage = Stage::Open;
+        record.interaction = Some(interaction(1));
+        record.routing = Some(Routing {
+            channel_type: ChannelType::Sms,
+            workflow: "WW00000000000000000000000000000001".parse().unwrap(),
+            task_channel: "chat".to_owned(),
+            priority: None,
+            timeout: None,
+            attributes: crate::personal::Personal(serde_json::Map::new()),
+        });
+        record
+    }
+
+    fn end(last: u32, event: Option<Terminal>, seconds: u64) -> TaskEnd {
+        TaskEnd { task: Some(task(last)), event, at: at(seconds), handled: false }
+    }
+
+    /// Everything was asked, nobody is there, and the newest task is gone.
+    fn nobody() -> Picture {
+        Picture {
+            over: Some(false),
+            channel: Some(Channel::Active),
+            agents: Some(vec![]),
+            tasks: BTreeMap::from([(task(1), SeenTask::Gone)]),
+            asked_for_tasks: true,
+            invited: Some(vec![task(1)]),
+            ends: BTreeMap::from([(task(1), None)]),
+            ..Picture::default()
+        }
+    }
+
+    fn finding(record: &Conversation, picture: &Picture) -> Finding {
+        match judge(record, picture, at(100)) {
+            Judgement::Is(finding) => finding,
+            Judgement::Ask(question) => panic!("{question:?}"),
+        }
+    }
+
+    #[test]
+    fn questions_come_in_order_and_stop_when_it_is_known() {
+        let record = open();
+        let mut picture = Picture::default();
+        let mut asked = Vec::new();
+        loop {
+            match judge(&record, &picture, at(100)) {
+                Judgement::Ask(question) => {
+                    match &question {
+                        Question::Conversation => picture.over = Some(false),
+                        Question::Channel => picture.channel = Some(Channel::Active),
+                        Question::Agents => picture.agents = Some(vec![]),
+                        Question::Task(task) => drop(picture.tasks.insert(task.clone(), SeenTask::Gone)),
+                        Question::Tasks => picture.asked_for_tasks = true,
+                        Question::Invites => picture.invited = Some(vec![task(1), task(2)]),
+                        Question::EndOf(task) => drop(picture.ends.insert(task.clone(), None)),
+                    }
+                    asked.push(question);
+                }
+                Judgement::Is(finding) => {
+                    assert!(matches!(finding, Finding::Orphaned(_)), "{finding:?}");
+                    break;
+                }
+            }
+        }
+        let expected = [
+            Question::Conversation,
+            Question::Channel,
+            Question::Agents,
+            Question::Task(task(1)),
+            Question::Tasks,
+            Question::Invites,
+            Question::Task(task(2)),
+            Question::EndOf(task(1)),
+            Question::EndOf(task(2)),
+        ];
+        assert_eq!(asked, expected);
+    }
+
+    #[test]
+    fn a_conversation_that_is_over_is_over_whatever_else() {
+        let picture = Picture { over: Some(true), ..nobody() };
+        assert_eq!(finding(&open(), &picture), Finding::Over);
+    }
+
+    #[test]
+    fn a_channel_tells_by_its_status() {
+        for (channel, expected) in [
+            (Channel::SettingUp, Finding::SettingUp),
+            (Channel::Resting, Finding::Resting),
+            (Channel::Closed, Finding::HalfClosed),
+            (Channel::Failed(Some(45381)), Finding::Failed(Some(45381))),
+        ] {
+            assert_eq!(finding(&open(), &Picture { channel: Some(channel), ..nobody() }), expected);
+        }
+    }
+
+    #[test]
+    fn a_channel_that_failed_because_there_is_another_leads_to_the_other() {
+        let other = Some(interaction(2));
+        let picture =
+            Picture { channel: Some(Channel::Failed(Some(45353))), other: other.clone(), ..nobody() };
+        assert_eq!(finding(&open(), &picture), Finding::Other(interaction(2)));
+        let record = Conversation { interaction: None, ..open() };
+        assert_eq!(finding(&record, &Picture { other, ..nobody() }), Finding::Other(interaction(2)));
+        assert_eq!(finding(&record, &nobody()), Finding::Unopened);
+    }
+
+    #[test]
+    fn an_agent_counts_while_their_task_lives() {
+        let with = |seen| Picture {
+            agents: Some(vec![Some(task(7))]),
+            tasks: BTreeMap::from([(task(7), seen), (task(1), SeenTask::Gone)]),
+            ends: BTreeMap::from([(task(1), None), (task(7), Some(end(7, Some(Terminal::TaskDeleted), 9)))]),
+            ..nobody()
+        };
+        assert_eq!(finding(&open(), &with(SeenTask::Live)), Finding::Served);
+        let orphaned = Finding::Orphaned(end(7, Some(Terminal::TaskDeleted), 9));
+        assert_eq!(finding(&open(), &with(SeenTask::Gone)), orphaned);
+        let unnamed = Picture { agents: Some(vec![None]), ..nobody() };
+        assert_eq!(finding(&open(), &unnamed), Finding::Served, "in doubt somebody is there");
+    }
+
+    #[test]
+    fn any_living_task_is_somebody_on_the_way() {
+        let mut picture = nobody();
+        picture.tasks.insert(task(2), SeenTask::Live);
+        assert_eq!(finding(&open(), &picture), Finding::Waiting);
+    }
+
+    /// Trap 21.
+    #[test]
+    fn the_end_that_came_last_tells_whether_somebody_wanted_it_so() {
+        let canceled = Some(Terminal::TaskCanceled);
+        for (first, second, rests) in [
+            (end(1, canceled, 5), end(2, None, 9), true),
+            (end(1, None, 5), end(2, canceled, 9), false),
+            (end(2, canceled, 9), end(1, None, 5), false),
+            // Of two at once the one that nobody wanted: better an agent too many than a customer lost.
+            (end(1, None, 9), end(2, canceled, 9), false),
+            (end(1, canceled, 9), end(2, None, 9), false),
+        ] {
+            let mut picture = nobody();
+            picture.ends.clear();
+            for end in [&first, &second] {
+                picture.tasks.insert(end.task.clone().unwrap(), SeenTask::Ended(end.clone()));
+            }
+            let found = finding(&open(), &picture);
+            assert_eq!(found == Finding::Resting, rests, "{first:?} {second:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn what_an_event_told_counts_before_what_a_status_shows() {
+        let mut record = open();
+        record.last_end = Some(end(1, Some(Terminal::WorkflowTimeout), 5));
+        let mut picture = nobody();
+        picture.tasks.insert(task(1), SeenTask::Ended(end(1, Some(Terminal::TaskCanceled), 6)));
+        let expected = Finding::Orphaned(end(1, Some(Terminal::WorkflowTimeout), 5));
+        assert_eq!(finding(&record, &picture), expected);
+    }
+
+    #[test]
+    fn where_nothing_is_known_it_depends_on_whether_an_agent_has_been_there() {
+        assert!(matches!(finding(&open(), &nobody()), Finding::Orphaned(_)));
+        assert_eq!(finding(&Conversation { served: true, ..open() }, &nobody()), Finding::Resting);
+    }
+
+    /// What was done about an older task says nothing of the newest, of which nothing is known.
+    #[test]
+    fn an_older_end_that_was_dealt_with_decides_nothing_about_the_newest_task() {
+        let mut record = open();
+        record.last_end = Some(TaskEnd { handled: true, ..end(9, Some(Terminal::TaskCanceled), 5) });
+        let Finding::Orphaned(end) = finding(&record, &nobody()) else { panic!() };
+        assert_eq!((end.task, end.handled), (Some(task(1)), false));
+    }
 }

@@ -262,12 +262,10 @@ impl Conversation {
                 *done += 1;
                 if *done < steps.len() {
                     next.put_to_work(owner, now);
+                } else if steps.contains(&Step::Reinvite) {
+                    next.is_well(0, now);
                 } else {
-                    if steps.contains(&Step::Reinvite) {
-                        next.is_well(0, now);
-                    } else {
-                        next.is_at_rest(0, now);
-                    }
+                    next.is_at_rest(0, now);
                 }
             })
         })

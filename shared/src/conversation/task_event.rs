@@ -144,12 +144,17 @@ impl Conversation {
                     .then(|| current.has_interaction(event.interaction(now), false, None, now))
                     .flatten(),
                 // The Interaction that was asked for, or that somebody else made.
-                (None, _) => match event.news {
-                    TaskNews::Created | TaskNews::Accepted => {
-                        current.has_interaction(event.interaction(now), false, event.routing.clone(), now)
+                (None, _) => {
+                    let found = event.interaction(now);
+                    let adopted = current.has_interaction(found, false, event.routing.clone(), now)?;
+                    match event.news {
+                        TaskNews::Created => Some(adopted),
+                        _ => adopted.next.hears_of_own_task(event, now).map(|mut heard| {
+                            heard.next.version = adopted.next.version;
+                            heard
+                        }),
                     }
-                    TaskNews::Completed | TaskNews::Ended(_) => None,
-                },
+                }
             },
             None => Some(Self::taken_in(sid, event, now)),
         }

@@ -53,6 +53,7 @@ impl Conversation {
             message: None,
             routing: None,
             interaction: None,
+            asked_since: None,
             attempts: 0,
             set_up_failures: 0,
             failed: None,
@@ -119,6 +120,7 @@ impl Conversation {
         self.next(now, Happening::new(what, now).owner(owner), |next| {
             let lease_until = now + pace::LEASE;
             next.attempts += 1;
+            next.asked_since.get_or_insert(now);
             next.stage = Stage::Claimed { owner: owner.to_owned(), lease_until };
             // From the first moment on the claim is due: whatever becomes of its owner, somebody looks.
             next.due_at = Some(lease_until.max(now + pace::retry(next.attempts)));
@@ -132,15 +134,14 @@ impl Conversation {
         match &self.stage {
             Stage::Waiting if self.due_at.is_some_and(|due| now < due) => Err(Standing::Deferred),
             Stage::Claimed { lease_until, .. } if now < *lease_until => Err(Standing::InProgress),
-            // Its owner may have asked before it died. Only the sweeper looks at Twilio, and it will.
-            Stage::Claimed { .. } => Err(Standing::Deferred),
             Stage::Refused { status, code, .. } if now < self.updated_at + pace::REFUSED_PAUSE => {
                 Err(Standing::Refused { status: *status, code: *code })
             }
             Stage::Seen | Stage::Waiting | Stage::Refused { .. } => Ok(()),
             Stage::SettingUp | Stage::Open => Err(Standing::AlreadyOpen),
             Stage::Orphaned { .. } if self.interaction.is_some() => Err(Standing::AlreadyOpen),
-            Stage::Orphaned { .. } => Err(Standing::Deferred),
+            // Its owner may have asked before it died. Only the sweeper looks at Twilio, and it will.
+            Stage::Claimed { .. } | Stage::Orphaned { .. } => Err(Standing::Deferred),
             Stage::Closing | Stage::Closed => Err(Standing::Over),
         }
     }
@@ -229,6 +230,7 @@ impl Conversation {
                 next.stage = Stage::Seen;
                 next.contact = contact.or(next.contact.take());
                 next.message = None;
+                next.asked_since = None;
                 next.attempts = 0;
             })
         })
@@ -271,6 +273,7 @@ impl Conversation {
                 next.interaction = Some(found);
                 next.routing = next.routing.take().or(routing);
                 next.stage = Stage::SettingUp;
+                next.asked_since = None;
                 next.attempts = 0;
                 next.refused_since = None;
                 next.due_at = Some(now + pace::SET_UP_LOOK);
@@ -285,6 +288,7 @@ impl Conversation {
             self.next(now, Happening::new(What::PutOff, now), |next| {
                 let pause = pace::retry(self.attempts).max(asked_pause.unwrap_or_default());
                 next.stage = Stage::Waiting;
+                next.asked_since = None;
                 next.due_at = Some(now + pause);
             })
         })
@@ -300,6 +304,7 @@ impl Conversation {
             }
             self.next(now, Happening::new(What::Refused, now).code(code), |next| {
                 next.stage = Stage::Refused { status, code };
+                next.asked_since = None;
                 next.refused_since = Some(since);
                 next.due_at = Some(now + pace::refused(self.attempts));
             })
@@ -391,9 +396,8 @@ impl Conversation {
     pub fn closed(current: Option<&Self>, sid: &ConversationSid, now: Timestamp) -> Option<Transition> {
         let fresh;
         let current = match current {
-            Some(Self { stage: Stage::Closed, .. }) => return None,
-            // Its Interaction is still to be closed, and after it the record is.
-            Some(Self { stage: Stage::Closing, .. }) => return None,
+            // Of the latter the Interaction is still to be closed, and after it the record is.
+            Some(Self { stage: Stage::Closed | Stage::Closing, .. }) => return None,
             Some(current) => current,
             None => {
                 fresh = Self::new(sid.clone(), now);
@@ -538,6 +542,7 @@ mod tests {
     fn what_was_put_off_waits_and_is_then_anybodys() {
         let waiting = claimed().put_off("a", Some(Duration::from_secs(30)), at(1)).unwrap().next;
         assert_eq!(waiting.due_at, Some(at(31)), "as long as Twilio asked");
+        assert_eq!((claimed().asked_since, waiting.asked_since), (Some(at(0)), None));
         assert_eq!(claim(Some(&waiting), "b", at(30)), Err(Standing::Deferred));
         assert!(claim(Some(&waiting), "b", at(31)).is_ok());
         assert!(waiting.take_over("c", at(31)).is_some());

@@ -279,7 +279,7 @@ impl Ledger {
                 .map(|put| TransactWriteItem::builder().put(put).build())
                 .map_err(|_| LedgerError::Unreadable)
         };
-        let task = |record: &Conversation| Some(record.interaction.as_ref()?.task.clone()?);
+        let task = |record: &Conversation| record.interaction.as_ref()?.task.clone();
         let new_task = task(&transition.next).filter(|new| current.and_then(task).as_ref() != Some(new));
         let pointer = match &new_task {
             Some(new) => {

@@ -91,12 +91,12 @@ impl Rescuer {
                 picture.asked_for_tasks = true;
             }
             Question::Invites => {
-                let mut invited = Vec::new();
+                let mut tasks = Vec::new();
                 if let Some((interaction, channel)) = known_channel(record) {
                     let invites = twilio.invites(&interaction.sid, channel, deadline).await?;
-                    invited.extend(invites.items.iter().filter_map(|invite| invite.task_sid().cloned()));
+                    tasks.extend(invites.items.iter().filter_map(|invite| invite.task_sid().cloned()));
                 }
-                picture.invited = Some(invited);
+                picture.invited = Some(tasks);
             }
             Question::EndOf(task) => {
                 let since = self.opener.clock.now() - EVENTS_KEPT;

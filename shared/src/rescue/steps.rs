@@ -26,12 +26,15 @@ const RECORDING_TIME: Duration = Duration::from_millis(700);
 /// Less time than this is not enough for a step.
 const SHORTEST: Duration = Duration::from_millis(500);
 
+/// A change of the record that is to be written.
+type Change = Box<dyn Fn(&Conversation, Timestamp) -> Option<Transition> + Send + Sync>;
+
 /// What became of one step.
 enum Taken {
     /// It is done: this is to be written, and the next step may follow.
-    Done(Box<dyn Fn(&Conversation, Timestamp) -> Option<Transition> + Send + Sync>),
-    /// It waits, or nobody knows: this is to be written, and that is all for now.
-    NotNow(Box<dyn Fn(&Conversation, Timestamp) -> Option<Transition> + Send + Sync>),
+    Done(Change),
+    /// It waits: this is to be written, and that is all for now.
+    NotNow(Change),
     /// Nobody knows. The lease runs out, and whoever takes over looks.
     Unknown,
     /// There is no channel to invite agents into.

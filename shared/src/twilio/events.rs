@@ -4,13 +4,13 @@
 use serde::Deserialize;
 
 use super::{
-    Call, CallError, Page, Twilio,
+    Call, CallError, FlexTask, Page, TaskResource, Twilio,
     page::{Next, RawPage},
 };
 use crate::{
     clock::{Deadline, Timestamp},
     personal::Personal,
-    sid::{TaskSid, WorkflowSid, WorkspaceSid},
+    sid::{ConversationSid, TaskSid, WorkflowSid, WorkspaceSid},
 };
 
 /// One entry of the log.
@@ -56,6 +56,18 @@ impl EventResource {
     #[must_use]
     pub fn task(&self) -> Option<TaskSid> {
         self.event_data.task_sid.as_ref()?.parse().ok()
+    }
+
+    /// The task as one of Flex, where it is one and belongs to `conversation`.
+    #[must_use]
+    pub fn flex_task(&self, conversation: &ConversationSid) -> Option<FlexTask> {
+        let attributes = self.event_data.task_attributes.clone()?;
+        // What names another conversation need not be read.
+        if !attributes.contains(conversation.as_str()) {
+            return None;
+        }
+        let task = TaskResource::with_attributes(self.task()?, Some(attributes));
+        task.flex().filter(|task| task.conversation.as_ref() == Some(conversation))
     }
 
     /// The workflow of that task.

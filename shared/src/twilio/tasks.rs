@@ -51,6 +51,8 @@ pub struct FlexTask {
     pub interaction: InteractionSid,
     /// The channel of that Interaction.
     pub channel: InteractionChannelSid,
+    /// Its conversation, where it names one.
+    pub conversation: Option<ConversationSid>,
     /// Which re-invite of ours it is; 0 where it is none.
     pub reinvite: u32,
 }
@@ -61,6 +63,8 @@ struct FlexAttributes {
     interaction: InteractionSid,
     #[serde(rename = "flexInteractionChannelSid")]
     channel: InteractionChannelSid,
+    #[serde(default, rename = "conversationSid")]
+    conversation: serde_json::Value,
     #[serde(default, rename = "flexglueReinvites")]
     reinvite: serde_json::Value,
 }
@@ -97,6 +101,7 @@ impl TaskResource {
             task: self.sid.clone(),
             interaction: attributes.interaction,
             channel: attributes.channel,
+            conversation: attributes.conversation.as_str().and_then(|sid| sid.parse().ok()),
             reinvite: attributes.reinvite.as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
         })
     }
