@@ -116,6 +116,33 @@ async fn a_conversation_without_any_webhook_of_its_own_is_opened() {
     assert_eq!(minutes(&rig, 8).await, 1);
 }
 
+/// Two colleagues, one of whom has not answered yet.
+#[tokio::test(start_paused = true)]
+async fn a_chat_that_is_not_ours_is_left_alone() {
+    let rig = Rig::new();
+    let chat = rig.chat_of("alice_40example_2Ecom").await;
+    rig.joins(&chat, "bob_40example_2Ecom").await;
+    rig.system.twilio.customer_writes_in(&chat, "alice_40example_2Ecom", "Lunch?").unwrap();
+    let _ = rig.system.twilio.take_webhooks();
+    minutes(&rig, 30).await;
+    assert_eq!(interactions(&rig), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_web_chat_whose_webhook_is_lost_is_found() {
+    let rig = Rig::with(1, flexglue_tests::rig::every_event, &[]);
+    let data = serde_json::json!({"friendlyName": "Ada"});
+    let chat = rig.system.twilio.create_chat_conversation("web", "guest-1", &data);
+    rig.system.twilio.customer_writes_in(&chat, "guest-1", "hello").unwrap();
+    let _ = rig.system.twilio.take_webhooks();
+    assert_eq!(minutes(&rig, 8).await, 1);
+    let task = rig.system.twilio.tasks().pop().unwrap();
+    assert_eq!(
+        (&task.attributes["customerName"], &task.attributes["channelType"]),
+        (&"Ada".into(), &"web".into())
+    );
+}
+
 /// Nobody has written, or only we have: there is nobody to be served yet.
 #[tokio::test(start_paused = true)]
 async fn a_conversation_in_which_no_customer_has_written_waits_for_one() {

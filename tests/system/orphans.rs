@@ -709,7 +709,7 @@ async fn an_interaction_whose_task_is_forgotten_is_found_in_the_log() {
     tale.rig.pass(Duration::from_mins(20)).await;
     tale.lose_webhooks();
     assert!(tale.rig.system.twilio.tasks().is_empty());
-    tale.minutes(3).await;
+    tale.minutes(8).await;
     assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
     assert_eq!(tale.rig.system.twilio.interactions().len(), 1);
 }

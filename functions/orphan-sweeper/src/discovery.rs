@@ -50,6 +50,17 @@ enum Stop {
     Ledger(LedgerError),
 }
 
+/// Whom the webhooks of a conversation tell of its messages.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Serving {
+    /// flexglue.
+    Us,
+    /// A Studio flow, or another back end.
+    SomebodyElse,
+    /// None of its own: the webhook of the whole service may.
+    Nobody,
+}
+
 /// What is to be done with a conversation that nobody told of.
 enum Verdict {
     /// A customer waits: it is opened for this message.
@@ -185,13 +196,15 @@ impl OrphanSweeper {
             return Ok(Verdict::LeaveAlone);
         }
         let webhooks = twilio.scoped_webhooks(&conversation.sid, deadline).await?;
-        if self.is_somebody_elses(&webhooks.items) {
+        let serves = self.serving(&webhooks.items);
+        if serves == Serving::SomebodyElse {
             return Ok(Verdict::LeaveAlone);
         }
         let participants = twilio.participants(&conversation.sid, deadline).await?;
-        let Some(customer) = Contact::among(participants.items.into_iter().map(contact_of)) else {
-            return Ok(Verdict::LeaveAlone);
-        };
+        let customer = Contact::among(participants.items.into_iter().map(contact_of));
+        // Colleagues chat among themselves in the same service: a chat is ours only where its webhook says so.
+        let is_one = |customer: &Contact| customer.address.is_some() || serves == Serving::Us;
+        let Some(customer) = customer.filter(is_one) else { return Ok(Verdict::LeaveAlone) };
         let messages = twilio.newest_messages(&conversation.sid, deadline).await?;
         let mut first = None;
         for message in messages.items {
@@ -216,15 +229,17 @@ impl OrphanSweeper {
         }))
     }
 
-    /// Whether a Studio flow, or a webhook that hears messages and is not ours, serves the conversation. One
-    /// without any of its own may be served by the webhook of the whole service: it counts as ours.
-    fn is_somebody_elses(&self, webhooks: &[ScopedWebhookResource]) -> bool {
+    /// Whom the webhooks of a conversation tell of its messages.
+    fn serving(&self, webhooks: &[ScopedWebhookResource]) -> Serving {
         if webhooks.iter().any(|webhook| webhook.target.as_deref() == Some("studio")) {
-            return true;
+            return Serving::SomebodyElse;
         }
-        let hearing = || webhooks.iter().filter(|webhook| webhook.hears_messages());
-        hearing().next().is_some()
-            && !hearing().any(|webhook| webhook.url().is_some_and(|url| self.is_ours(url)))
+        let mut hearing = webhooks.iter().filter(|webhook| webhook.hears_messages()).peekable();
+        if hearing.peek().is_none() {
+            return Serving::Nobody;
+        }
+        let ours = hearing.any(|webhook| webhook.url().is_some_and(|url| self.is_ours(url)));
+        if ours { Serving::Us } else { Serving::SomebodyElse }
     }
 
     fn is_ours(&self, url: &str) -> bool {

@@ -214,7 +214,8 @@ fn unattended(record: &Conversation, picture: &Picture, now: Timestamp) -> Findi
     }
 }
 
-/// The end of the task that ended last. Of two at the same moment the one that nobody wanted.
+/// The end of the task that ended last. Of two in one second, more than which callbacks do not tell, the one
+/// that nobody wanted, and that nothing was done about.
 fn last_end(recorded: Option<&TaskEnd>, picture: &Picture) -> Option<TaskEnd> {
     let seen = picture.tasks.values().filter_map(|task| match task {
         SeenTask::Ended(end) => Some(end),
@@ -223,7 +224,7 @@ fn last_end(recorded: Option<&TaskEnd>, picture: &Picture) -> Option<TaskEnd> {
     let told = picture.ends.values().flatten();
     // What is recorded of a task counts before what is seen of it: an event says more than a status.
     let others = seen.chain(told).filter(|end| recorded.is_none_or(|recorded| recorded.task != end.task));
-    others.chain(recorded).max_by_key(|end| (end.at, end.event.is_some())).cloned()
+    others.chain(recorded).max_by_key(|end| (end.at.as_seconds(), end.event.is_some(), !end.handled)).cloned()
 }
 
 #[cfg(test)]
@@ -398,6 +399,17 @@ mod tests {
             let found = finding(&open(), &picture);
             assert_eq!(found == Finding::Resting, rests, "{first:?} {second:?}: {found:?}");
         }
+    }
+
+    #[test]
+    fn of_two_in_one_second_the_one_that_nothing_was_done_about_counts() {
+        let canceled = Some(Terminal::TaskCanceled);
+        let mut record = open();
+        let at = Timestamp::from_millis(at(5).as_millis() + 900);
+        record.last_end = Some(TaskEnd { handled: true, at, ..end(9, canceled, 5) });
+        let mut picture = nobody();
+        picture.tasks.insert(task(1), SeenTask::Ended(end(1, canceled, 5)));
+        assert_eq!(finding(&record, &picture), Finding::Orphaned(end(1, canceled, 5)));
     }
 
     #[test]

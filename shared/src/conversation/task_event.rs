@@ -206,12 +206,14 @@ impl Conversation {
         }
     }
 
-    /// A task ended. Only the end of the task that ended last counts, and of one task only the first that is
-    /// heard of: `workflow.timeout` and `task.canceled` both come for one task.
+    /// A task ended. Only the end of the task that ended last counts (by the second, more than which callbacks do
+    /// not tell), and of one task only the first that is heard of: `workflow.timeout` and `task.canceled` both
+    /// come for one task.
     fn ended(&self, event: &TaskEvent, how: Option<Terminal>, now: Timestamp) -> Option<Transition> {
         let task = Some(event.task.clone());
         if let Some(last) = &self.last_end
-            && (last.task == task || (last.at, last.event.is_some()) > (event.at, how.is_some()))
+            && (last.task == task
+                || (last.at.as_seconds(), last.event.is_some()) > (event.at.as_seconds(), how.is_some()))
         {
             return None;
         }
@@ -232,7 +234,7 @@ impl Conversation {
     }
 
     fn is_older_than_last_end(&self, event: &TaskEvent) -> bool {
-        self.last_end.as_ref().is_some_and(|last| last.at >= event.at)
+        self.last_end.as_ref().is_some_and(|last| last.at.as_seconds() >= event.at.as_seconds())
     }
 
     fn has_task(&mut self, task: &TaskSid) {
