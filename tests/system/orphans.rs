@@ -713,3 +713,71 @@ async fn an_interaction_whose_task_is_forgotten_is_found_in_the_log() {
     assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
     assert_eq!(tale.rig.system.twilio.interactions().len(), 1);
 }
+
+// --- Many at once ---------------------------------------------------------------------------------------------
+
+#[tokio::test(start_paused = true)]
+async fn twenty_callbacks_at_once_in_many_instances_act_once() {
+    for seed in 0..10 {
+        let tale = Tale::waiting_in(|account| account.seed = seed, &[]).await;
+        tale.rig.pass(PATIENCE).await;
+        let webhooks = tale.rig.system.twilio.take_webhooks();
+        let world = tale.rig.unhurried_world().await;
+        let fronts: Vec<_> = (0..10).map(|_| tale.rig.front_in(&world)).collect();
+        let all = fronts.iter().flat_map(|front| {
+            webhooks.iter().map(|webhook| system::deliver(&tale.rig.system.twilio, front, webhook))
+        });
+        let answers = futures_util::future::join_all(all).await;
+        assert_eq!(answers.len(), 20);
+        assert!(answers.iter().all(|answer| answer.status() == 204), "seed {seed}");
+        tale.minutes(3).await;
+        assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]), "seed {seed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn callback_and_two_sweepers_at_once_act_once() {
+    for seed in 0..10 {
+        let tale = Tale::waiting_in(|account| account.seed = seed, &[]).await;
+        tale.rig.sweep_after_a_minute().await;
+        tale.rig.pass(PATIENCE).await;
+        let webhooks = tale.rig.system.twilio.take_webhooks();
+        let world = tale.rig.unhurried_world().await;
+        let front = tale.rig.front_in(&world);
+        let (one, two) = (tale.rig.system.orphan_sweeper(&world), tale.rig.system.orphan_sweeper(&world));
+        tokio::join!(
+            system::sweep(&one),
+            system::sweep(&two),
+            system::deliver(&tale.rig.system.twilio, &front, &webhooks[0]),
+            system::deliver(&tale.rig.system.twilio, &front, &webhooks[1]),
+        );
+        tale.minutes(3).await;
+        assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]), "seed {seed}");
+    }
+}
+
+/// Nobody tells of the end, and the sweeper that finds it is killed at each of its steps.
+#[tokio::test(start_paused = true)]
+async fn a_sweeper_killed_at_any_step_is_followed_by_another_and_nothing_is_done_twice() {
+    for variables in [&[][..], &[NO_REINVITES]] {
+        for step in 30.. {
+            let tale = Tale::waiting(variables).await;
+            tale.rig.sweep_after_a_minute().await;
+            tale.cancel_unheard().await;
+            tale.rig.pass(Duration::from_mins(5)).await;
+            let fuse = Fuse::at(step);
+            let world = tale.rig.system.world_through(|to| fuse.wire(to), |to| fuse.wire(to)).await;
+            let sweeper = tale.rig.system.orphan_sweeper(&world);
+            let killed = fuse.guard(system::sweep(&sweeper)).await.is_none();
+            tale.lose_webhooks();
+            tale.minutes(10).await;
+            let expected =
+                if variables.is_empty() { reinvited(1, &[STILL_WAITING]) } else { closed(&[NO_AGENT]) };
+            assert_eq!(seen(&tale), expected, "killed at step {step}");
+            if !killed {
+                assert!(step > 60, "{step}");
+                break;
+            }
+        }
+    }
+}

@@ -30,7 +30,9 @@ impl Conversation {
         }
         match finding {
             Finding::Over => Self::closed(Some(self), &self.sid, now),
-            Finding::SettingUp if self.is_overdue(now) => self.set_up_failed(owner, None, now),
+            Finding::SettingUp if self.is_overdue(now) => {
+                self.set_up_failed(owner, None, now).or_else(|| self.looked_in_vain(now))
+            }
             Finding::SettingUp => self.still_setting_up(now).or_else(|| self.looked_in_vain(now)),
             Finding::Failed(code) => match self.stage {
                 Stage::Orphaned { .. } => self.resumed(picture, rules, owner, now),
