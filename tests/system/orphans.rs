@@ -7,7 +7,7 @@ use flexglue::local::system::{self, PUBLIC_URL, SMS_NUMBER, call_back};
 use flexglue_tests::{
     rig::{CUSTOMER, Rig},
     tale::{NO_AGENT, PATIENCE, STILL_WAITING, Tale},
-    wires::{Forgetful, Fuse},
+    wires::{Forgetful, Fuse, Gate},
 };
 use http::Method;
 use shared::conversation::Stage;
@@ -780,4 +780,58 @@ async fn a_sweeper_killed_at_any_step_is_followed_by_another_and_nothing_is_done
             }
         }
     }
+}
+
+/// A look takes its time. What somebody else has written meanwhile counts, not what was seen before.
+#[tokio::test(start_paused = true)]
+async fn an_agent_who_comes_while_somebody_looks_keeps_the_conversation() {
+    let tale = Tale::waiting(&[]).await;
+    tale.rig.pass(PATIENCE).await;
+    let webhooks = tale.rig.system.twilio.take_webhooks();
+    // Conversation, channel, agents, task, tasks, invites: with the last of them everything is known.
+    let gate = Gate::after(6);
+    let world = tale.rig.system.world_through(|to| gate.wire(to), |to| to).await;
+    let slow = Arc::new(tale.rig.front_in(&world));
+    let request = tale.rig.system.twilio.webhook_request(&webhooks[0]);
+    let looking = tokio::spawn(async move { slow.handle(request).await });
+    gate.reached().await;
+    tale.rig.pass(Duration::from_secs(2)).await;
+    tale.invite(None).await;
+    tale.agent_accepts(0).await;
+    gate.open();
+    assert_eq!(looking.await.unwrap().status(), 204);
+    tale.minutes(3).await;
+    assert_eq!(seen(&tale), left_alone(vec![0], 1));
+}
+
+/// Somebody has overwritten the attributes of a living task: no query finds it, but the channel's invites name it.
+#[tokio::test(start_paused = true)]
+async fn an_invitation_that_only_its_channel_knows_is_somebody_on_the_way() {
+    let tale = Tale::waiting(&[]).await;
+    let first = tale.task();
+    let lost = WebhookFault { event: None, times: Times::Forever, what: WebhookMisbehaviour::Lost };
+    tale.rig.system.twilio.misbehave_with_webhooks(lost);
+    let second = tale.invite(None).await;
+    tale.rig.system.twilio.behave();
+    let workspace = tale.rig.system.twilio.settings().workspace_sid;
+    let path = format!("/v1/Workspaces/{workspace}/Tasks/{second}");
+    tale.rest(Method::POST, &path, "Attributes=%7B%7D").await;
+    tale.cancel(&first).await;
+    assert_eq!(tale.told(), [""; 0]);
+    assert_eq!(tale.rig.system.twilio.task(&second).unwrap().status, simulator::TaskStatus::Pending);
+    assert_eq!(tale.rig.system.twilio.interactions()[0].channel.invites.len(), 2);
+}
+
+/// The first re-invite's answer is lost, and its task is gone before anybody looks: it counts.
+#[tokio::test(start_paused = true)]
+async fn a_re_invite_that_nobody_saw_counts() {
+    let tale = Tale::waiting(&[]).await;
+    tale.rig.system.twilio.change_settings(|account| account.workflow_timeout_s = Some(0));
+    tale.rig.system.twilio.misbehave(fault(INVITES, Times::Next(1), Misbehaviour::LostAfter));
+    let calls = tale.calls();
+    tale.pass(PATIENCE).await;
+    tale.minutes(12).await;
+    assert_eq!(seen(&tale), closed(&[STILL_WAITING, NO_AGENT]));
+    let invites = tale.posts(calls).into_iter().filter(|path| path.ends_with("/Invites")).count();
+    assert_eq!(invites, 2);
 }

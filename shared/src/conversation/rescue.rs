@@ -129,7 +129,7 @@ impl Conversation {
         }
     }
 
-    /// What was begun is taken up by `owner`, once it is due and nobody is at work on it.
+    /// What was begun is taken up by `owner`, once it is due.
     fn resumed(
         &self,
         picture: &Picture,
@@ -138,8 +138,8 @@ impl Conversation {
         now: Timestamp,
     ) -> Option<Transition> {
         let Stage::Orphaned { at_work, .. } = &self.stage else { return None };
-        let free = at_work.as_ref().is_none_or(|at_work| at_work.until <= now);
-        if !free || self.due_at.is_none_or(|due| now < due) {
+        // It is due when the last owner's right has ended, and no sooner.
+        if self.due_at.is_none_or(|due| now < due) {
             return None;
         }
         // Was the re-invite that the last owner may have asked for made, and has it come to nothing since?
@@ -379,5 +379,128 @@ impl Conversation {
             *at_work = None;
         }
         self.due_at = Some(due);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conversation::{Terminal, TerminalPolicy};
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_seconds(1_800_000_000 + seconds)
+    }
+
+    fn open() -> Conversation {
+        let mut record = Conversation::new("CH00000000000000000000000000000001".parse().unwrap(), at(0));
+        record.is_well(0, at(0));
+        record.interaction = Some(Interaction {
+            sid: "KD00000000000000000000000000000001".parse().unwrap(),
+            channel: None,
+            task: None,
+            since: at(0),
+        });
+        record
+    }
+
+    fn ended(handled: bool) -> Finding {
+        let task = Some("WT00000000000000000000000000000001".parse().unwrap());
+        Finding::Orphaned(TaskEnd { task, event: Some(Terminal::WorkflowTimeout), at: at(1), handled })
+    }
+
+    fn found(record: &Conversation, finding: &Finding, picture: &Picture, now: u64) -> Option<Conversation> {
+        let found = record.found(finding, picture, &OrphanRules::default(), "me", at(now));
+        found.map(|found| found.next)
+    }
+
+    fn orphaned() -> Conversation {
+        found(&open(), &ended(false), &Picture::default(), 10).unwrap()
+    }
+
+    #[test]
+    fn an_orphan_is_its_finders_and_due_from_the_first_moment() {
+        let record = orphaned();
+        assert!(record.is_at_work("me") && !record.is_at_work("you"));
+        assert_eq!(record.next_step(), Some(Step::Tell(MessageName::StillWaiting)));
+        assert_eq!((record.due_at, record.may_act_until()), (Some(at(30)), Some(at(25))));
+        assert!(record.last_end.is_some_and(|end| end.handled));
+    }
+
+    #[test]
+    fn what_was_done_about_an_end_is_not_done_again() {
+        let record = found(&open(), &ended(true), &Picture::default(), 10).unwrap();
+        assert_eq!(record.stage, Stage::Open);
+        assert_eq!(record.due_at, Some(at(10) + pace::rest(1)));
+    }
+
+    #[test]
+    fn steps_are_taken_one_by_one_and_only_by_who_is_at_work() {
+        let record = orphaned();
+        assert_eq!(record.told("you", MessageName::StillWaiting, at(11)), None);
+        let told = record.told("me", MessageName::StillWaiting, at(11)).unwrap().next;
+        assert_eq!((told.next_step(), told.due_at), (Some(Step::Reinvite), Some(at(31))));
+        let invited = told.reinvited("me", 1, None, at(12)).unwrap().next;
+        assert_eq!((&invited.stage, invited.reinvites), (&Stage::Open, 1));
+        assert_eq!(invited.reinvited("me", 1, None, at(13)), None, "and counted once");
+        let again = found(&invited, &ended(false), &Picture::default(), 20).unwrap();
+        assert_eq!(again.next_step(), Some(Step::Reinvite), "nothing is told twice");
+        assert_eq!(again.no_reinvite_before(), Some(at(12 + 60)));
+    }
+
+    #[test]
+    fn a_re_invite_is_a_fact_whoever_is_at_work() {
+        let mut record = orphaned();
+        record.is_well(0, at(11));
+        assert_eq!(record.reinvited("me", 1, None, at(12)).unwrap().next.reinvites, 1);
+    }
+
+    #[test]
+    fn whoever_takes_over_waits_for_the_lease_and_counts_what_may_have_been_asked() {
+        let told = orphaned().told("me", MessageName::StillWaiting, at(11)).unwrap().next;
+        let resume = |picture: &Picture, now| {
+            told.found(&ended(true), picture, &OrphanRules::default(), "you", at(now)).map(|found| found.next)
+        };
+        assert_eq!(resume(&Picture::default(), 30), None);
+        let soon = resume(&Picture::default(), 31).unwrap();
+        assert!(soon.is_at_work("you") && soon.reinvites == 0);
+        let seen = resume(&Picture { reinvites: 1, ..Picture::default() }, 31).unwrap();
+        assert_eq!((seen.reinvites, seen.next_step()), (1, Some(Step::Reinvite)));
+        let too_late_to_know = resume(&Picture::default(), 31 + 241).unwrap();
+        assert_eq!(too_late_to_know.reinvites, 1);
+        let last = resume(&Picture { reinvites: 2, ..Picture::default() }, 31).unwrap();
+        assert_eq!(last.next_step(), Some(Step::Tell(MessageName::NoAgent)));
+    }
+
+    #[test]
+    fn a_refusal_of_a_day_is_given_up() {
+        let mut record = orphaned().told("me", MessageName::StillWaiting, at(11)).unwrap().next;
+        let mut refusals = 0;
+        while record.next_step() == Some(Step::Reinvite) {
+            let now = record.due_at.unwrap();
+            record = record
+                .found(&ended(true), &Picture::default(), &OrphanRules::default(), "me", now)
+                .unwrap()
+                .next;
+            record = record.reinvite_refused("me", Some(45367), now).unwrap().next;
+            refusals += 1;
+        }
+        assert!((10..20).contains(&refusals), "{refusals}");
+        assert_eq!(record.next_step(), Some(Step::Tell(MessageName::NoAgent)));
+    }
+
+    #[test]
+    fn nothing_to_be_done_is_nothing() {
+        let policy: TerminalPolicy = serde_json::from_str(r#"{"workflow.timeout":["ignore"]}"#).unwrap();
+        let rules = OrphanRules { policy, max_reinvites: 2 };
+        let ignored = open().found(&ended(false), &Picture::default(), &rules, "me", at(10)).unwrap().next;
+        assert_eq!(ignored.stage, Stage::Open);
+        assert!(ignored.last_end.is_some_and(|end| end.handled));
+    }
+
+    #[test]
+    fn whoever_comes_ends_what_was_begun() {
+        for finding in [Finding::Served, Finding::Waiting] {
+            assert_eq!(found(&orphaned(), &finding, &Picture::default(), 31).unwrap().stage, Stage::Open);
+        }
     }
 }
