@@ -223,6 +223,33 @@ async fn a_walk_goes_on_where_the_last_sweep_stopped() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_conversation_that_twilio_does_not_show_keeps_no_other_from_being_found() {
+    let rig = Rig::new();
+    for customer in 0..3 {
+        writes_unheard(&rig, &format!("+1555{customer:07}"));
+    }
+    rig.pass(Duration::from_mins(3)).await;
+    let gone = Misbehaviour::Status { status: 404, code: 20404, retry_after: None };
+    let on = Matcher::route("GET /v1/Conversations/{sid}/Webhooks");
+    rig.system.twilio.misbehave(Fault { on, times: Times::Next(1), what: gone });
+    assert_eq!(rig.sweep().await.adopted, 2);
+    assert_eq!(minutes(&rig, 6).await, 1);
+}
+
+/// The page at which the last sweep stopped is not known to Twilio any more.
+#[tokio::test(start_paused = true)]
+async fn a_walk_that_cannot_go_on_begins_anew() {
+    let rig = Rig::new();
+    writes_unheard(&rig, CUSTOMER);
+    let now = rig.system.clock.now();
+    let next = Some("Page=7&PageToken=PAforgotten".to_owned());
+    let walk = shared::ledger::Walk { version: 1, began_at: now, next, held_until: now };
+    let ledger = rig.ledger().await;
+    assert!(ledger.go_on_with_walk("conversations#active", None, &walk, forever()).await.unwrap());
+    assert_eq!(minutes(&rig, 8).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_walk_that_is_asked_to_slow_down_stops_and_says_so() {
     let rig = Rig::new();
     writes_unheard(&rig, CUSTOMER);

@@ -45,6 +45,7 @@ const HOLD: Duration = Duration::from_mins(1);
 const OUR_PATH: &str = "/webhooks/conversations";
 
 /// Why a walk stops.
+#[derive(Debug)]
 enum Stop {
     Twilio(CallError),
     Ledger(LedgerError),
@@ -112,6 +113,10 @@ impl OrphanSweeper {
             match self.page(list.state, after.as_ref(), report, deadline).await {
                 Ok(next) => walk.next = next.map(|next| next.query()),
                 Err(stop) => {
+                    // A page that Twilio does not know any more: the next walk begins anew.
+                    if matches!(&stop, Stop::Twilio(error) if !error.is_temporary()) {
+                        walk.next = None;
+                    }
                     stopped = Err(stop);
                     break;
                 }
@@ -142,7 +147,15 @@ impl OrphanSweeper {
         let mut looked = stream::iter(unknown)
             .map(async |conversation| {
                 let deadline = deadline.or_sooner(PER_RECORD);
-                let verdict = self.verdict(&conversation, deadline).await.map_err(Stop::Twilio)?;
+                let verdict = match self.verdict(&conversation, deadline).await {
+                    Ok(verdict) => verdict,
+                    Err(error) if error.is_temporary() => return Err(Stop::Twilio(error)),
+                    // It may be gone by now. One that Twilio does not show keeps no other from being found.
+                    Err(error) => {
+                        tracing::warn!(conversation_sid = %conversation.sid, %error, "not looked at");
+                        return Ok(None);
+                    }
+                };
                 self.carry_out(&conversation, verdict, deadline).await.map_err(Stop::Ledger)
             })
             .buffer_unordered(AT_ONCE);
