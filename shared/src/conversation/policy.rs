@@ -365,6 +365,21 @@ mod tests {
         }
     }
 
+    /// The README's examples are policies.
+    #[test]
+    fn the_examples_of_the_readme_can_be_used() {
+        let readme = include_str!("../../../README.md");
+        let (_, examples) = readme.split_once("```jsonc\n").unwrap();
+        let (examples, _) = examples.split_once("```").unwrap();
+        let json: String = examples.lines().filter(|line| !line.starts_with("//")).collect();
+        let policies: Vec<TerminalPolicy> =
+            serde_json::Deserializer::from_str(&json).into_iter().collect::<Result<_, _>>().unwrap();
+        assert_eq!(policies.len(), 3);
+        assert_eq!(policies[0], TerminalPolicy::default());
+        assert!(policies[1].after(Terminal::WorkflowTimeout).contains(&Step::Close));
+        assert!(policies[2].after(Terminal::TaskDeleted).is_empty());
+    }
+
     #[test]
     fn an_empty_text_says_nothing_and_a_long_one_is_noticed() {
         let messages: CustomerMessages =
