@@ -2,7 +2,13 @@
 
 use std::{error::Error, process::ExitCode, sync::Arc};
 
-use crate::{clock::SystemClock, telemetry};
+use crate::{
+    clock::SystemClock,
+    config::Settings,
+    gateway::{self, HttpFunction},
+    parts::World,
+    telemetry,
+};
 
 /// What may keep a function from serving.
 pub type Failure = Box<dyn Error + Send + Sync>;
@@ -18,4 +24,19 @@ pub async fn function(name: &str, serve: impl Future<Output = Result<(), Failure
             ExitCode::FAILURE
         }
     }
+}
+
+/// Starts a function that answers HTTP: reads its configuration, builds it, and serves until Lambda ends the
+/// process.
+pub async fn http_function<F: HttpFunction + 'static>(
+    name: &str,
+    build: impl FnOnce(&Settings, &World) -> F,
+) -> ExitCode {
+    let serve = async {
+        let settings = Settings::from_environment()?;
+        let world = World::in_lambda().await?;
+        let clock = Arc::clone(&world.clock);
+        gateway::run(Arc::new(build(&settings, &world)), clock).await
+    };
+    function(name, Box::pin(serve)).await
 }

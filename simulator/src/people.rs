@@ -244,20 +244,11 @@ fn write_in_chat(world: &mut World, sid: &str, author: &str, body: &str) -> Resu
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{Engaged, Sim};
-
-    /// A customer with whom an agent is at work.
-    fn attended() -> (Sim, Engaged) {
-        let sim = Sim::new();
-        let engaged = sim.engaged();
-        sim.twilio.agent_accepts(&engaged.task, &sim.worker(0)).expect("accepted");
-        sim.events();
-        (sim, engaged)
-    }
+    use crate::testing::Sim;
 
     #[test]
     fn an_agent_who_leaves_lets_the_conversation_live() {
-        let (sim, engaged) = attended();
+        let (sim, engaged) = Sim::attended();
         sim.twilio.agent_leaves(&engaged.task).expect("at work");
         assert_eq!(sim.events(), ["task.wrapup", "task.completed"]);
         assert_eq!(sim.state(&engaged.conversation), "active");
@@ -269,7 +260,7 @@ mod tests {
 
     #[test]
     fn an_agent_who_ends_the_chat_completes_the_task_afterwards() {
-        let (sim, engaged) = attended();
+        let (sim, engaged) = Sim::attended();
         sim.twilio.agent_ends_chat(&engaged.task).expect("at work");
         assert_eq!(
             (sim.state(&engaged.conversation), sim.task_status(&engaged.task)),

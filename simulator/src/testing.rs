@@ -132,6 +132,15 @@ impl Sim {
         engaged
     }
 
+    /// The same, and the first agent is at work on it.
+    pub(crate) fn attended() -> (Self, Engaged) {
+        let sim = Self::new();
+        let engaged = sim.engaged();
+        sim.twilio.agent_accepts(&engaged.task, &sim.worker(0)).expect("accepted");
+        sim.events();
+        (sim, engaged)
+    }
+
     pub(crate) fn worker(&self, number: usize) -> String {
         self.twilio.settings().workers[number].sid.clone()
     }

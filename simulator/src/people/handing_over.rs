@@ -113,15 +113,6 @@ mod tests {
 
     use crate::testing::{Engaged, Sim, text};
 
-    /// A customer with whom the first agent is at work.
-    fn attended() -> (Sim, Engaged) {
-        let sim = Sim::new();
-        let engaged = sim.engaged();
-        sim.twilio.agent_accepts(&engaged.task, &sim.worker(0)).expect("accepted");
-        sim.events();
-        (sim, engaged)
-    }
-
     /// The identities of the agents in the conversation.
     fn agents(sim: &Sim, engaged: &Engaged) -> Vec<String> {
         let people = sim.twilio.participants(&engaged.conversation);
@@ -143,7 +134,7 @@ mod tests {
 
     #[test]
     fn an_invited_agent_joins_the_first() {
-        let (sim, engaged) = attended();
+        let (sim, engaged) = Sim::attended();
         sim.twilio.agent_writes(&engaged.task, "a moment").expect("at work");
         let task = sim.twilio.agent_invites(&engaged.task, Some(&sim.worker(1))).expect("at work");
         let opened = sim.twilio.task(&task).expect("open");
@@ -159,7 +150,7 @@ mod tests {
 
     #[test]
     fn the_workflow_may_be_invited_but_neither_oneself_nor_a_stranger() {
-        let (sim, engaged) = attended();
+        let (sim, engaged) = Sim::attended();
         let task = sim.twilio.agent_invites(&engaged.task, None).expect("at work");
         assert_eq!(sim.twilio.task(&task).expect("open").routing_target, None);
         assert!(sim.twilio.agent_invites(&engaged.task, Some(&sim.worker(0))).is_err());
@@ -170,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_cold_transfer_lets_the_first_agent_go_when_the_other_comes() {
-        let (sim, engaged) = attended();
+        let (sim, engaged) = Sim::attended();
         let task = sim.twilio.agent_transfers(&engaged.task, None, false).expect("at work");
         assert!(sim.twilio.agent_transfers(&engaged.task, None, false).is_err());
         let begun = transfer(&sim, &engaged);
@@ -193,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_warm_transfer_leaves_both() {
-        let (sim, engaged) = attended();
+        let (sim, engaged) = Sim::attended();
         let task = sim.twilio.agent_transfers(&engaged.task, Some(&sim.worker(1)), true).expect("at work");
         sim.twilio.agent_accepts(&task, &sim.worker(1)).expect("invited");
         let ended = transfer(&sim, &engaged);
@@ -203,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_transfer_to_nobody_leaves_the_first_agent() {
-        let (sim, engaged) = attended();
+        let (sim, engaged) = Sim::attended();
         let transfer_to = |to: Option<&str>| sim.twilio.agent_transfers(&engaged.task, to, false);
         let declined = transfer_to(Some(&sim.worker(1))).expect("at work");
         sim.twilio.agent_rejects(&declined, &sim.worker(1)).expect("offered");
@@ -230,7 +221,7 @@ mod tests {
 
     #[test]
     fn an_agent_who_takes_their_own_transfer_stays() {
-        let (sim, engaged) = attended();
+        let (sim, engaged) = Sim::attended();
         let task = sim.twilio.agent_transfers(&engaged.task, None, false).expect("at work");
         sim.twilio.agent_accepts(&task, &sim.worker(0)).expect("waiting");
         assert_eq!(
@@ -242,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_parked_interaction_is_unparked_through_the_workflow() {
-        let (sim, engaged) = attended();
+        let (sim, engaged) = Sim::attended();
         let interaction = sim.twilio.interactions()[0].sid.clone();
         assert!(sim.twilio.plugin_unparks(&interaction).is_err());
         sim.twilio.agent_parks(&engaged.task).expect("at work");
