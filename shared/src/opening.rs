@@ -238,7 +238,13 @@ impl Opener {
         let mut next = None;
         for _ in 0..MOST_PAGES {
             let page =
-                self.twilio.events(&self.defaults.workspace, &query, since, next.as_ref(), deadline).await?;
+                self.twilio.events(&self.defaults.workspace, &query, since, next.as_ref(), deadline).await;
+            let page = match page {
+                Ok(page) => page,
+                Err(error) if error.is_temporary() => return Err(error),
+                // Twilio does not show it, so it tells nothing.
+                Err(_) => break,
+            };
             for task in page.items.iter().filter_map(|event| event.flex_task(&record.sid)) {
                 if record.failed.as_ref() == Some(&task.interaction) {
                     continue;

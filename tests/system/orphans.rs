@@ -639,6 +639,20 @@ async fn a_re_invite_that_is_refused_for_a_day_ends_with_a_customer_who_is_told(
     assert_eq!(seen(&tale), closed(&[STILL_WAITING, NO_AGENT]));
 }
 
+/// Lists that only make sure decide nothing where Twilio does not show them.
+#[tokio::test(start_paused = true)]
+async fn a_twilio_that_shows_neither_invites_nor_log_keeps_nobody_from_an_agent() {
+    let tale = Tale::waiting(&[]).await;
+    let refused = Misbehaviour::Status { status: 404, code: 20404, retry_after: None };
+    for route in [INVITES.replace("POST", "GET").as_str(), "GET /v1/Workspaces/{sid}/Events"] {
+        tale.rig.system.twilio.misbehave(fault(route, Times::Forever, refused.clone()));
+    }
+    tale.rig.system.twilio.task_is_deleted(&tale.task()).unwrap();
+    tale.lose_webhooks();
+    tale.minutes(12).await;
+    assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+}
+
 // --- Killed half-way --------------------------------------------------------------------------------------------
 
 /// Trap 18: at every step of the callback's handler, and at every step of the sweep that goes on.

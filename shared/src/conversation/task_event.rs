@@ -13,6 +13,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     personal::Personal,
+    routing::RoutingDefaults,
     sid::{ConversationSid, InteractionChannelSid, InteractionSid, TaskSid, WorkflowSid},
 };
 
@@ -84,19 +85,20 @@ const OF_ONE_TASK: [&str; 4] =
 
 impl TaskFacts {
     /// The event, where the task is one of a Flex Interaction: `flexInteractionChannelSid` is what Flex itself
-    /// goes by. The SIDs in its attributes are taken only where they are what they should be.
+    /// goes by. The SIDs in its attributes are taken only where they are what they should be; what it does not
+    /// say of its routing is as `defaults` say.
     #[must_use]
-    pub fn event(self, news: TaskNews, at: Timestamp) -> Option<TaskEvent> {
+    pub fn event(self, news: TaskNews, at: Timestamp, defaults: &RoutingDefaults) -> Option<TaskEvent> {
         let text = |name: &str| self.attributes.get(name).and_then(Value::as_str);
         let interaction = text("flexInteractionSid")?.parse().ok()?;
         let channel = text("flexInteractionChannelSid")?.parse().ok()?;
         let conversation = text("conversationSid").and_then(|sid| sid.parse().ok());
         let conversation = conversation.or_else(|| conversation_in_media(&self.attributes));
-        let routing = self.routing();
+        let routing = Some(self.routing(defaults));
         Some(TaskEvent { news, at, task: self.task, interaction, channel, conversation, routing })
     }
 
-    fn routing(&self) -> Option<Routing> {
+    fn routing(&self, defaults: &RoutingDefaults) -> Routing {
         let text = |name: &str| self.attributes.get(name).and_then(Value::as_str);
         let mut attributes = self.attributes.clone();
         for name in OF_ONE_TASK {
@@ -104,15 +106,15 @@ impl TaskFacts {
         }
         let named = text("channelType").map(|name| Value::String(name.to_ascii_lowercase()));
         let channel_type = named.and_then(|name| serde_json::from_value(name).ok());
-        Some(Routing {
+        Routing {
             channel_type: channel_type
                 .unwrap_or_else(|| ChannelType::of(text("customerAddress"), None, &attributes)),
-            workflow: self.workflow.clone()?,
-            task_channel: self.task_channel.clone()?,
+            workflow: self.workflow.clone().unwrap_or_else(|| defaults.workflow.clone()),
+            task_channel: self.task_channel.clone().unwrap_or_else(|| defaults.task_channel.clone()),
             priority: self.priority,
             timeout: None,
             attributes,
-        })
+        }
     }
 }
 
@@ -177,6 +179,13 @@ impl Conversation {
         if matches!(self.stage, Stage::Closed | Stage::Closing) {
             return None;
         }
+        let mut heard = self.hears_of_task(event, now)?;
+        // The first that is known stays.
+        heard.next.routing = heard.next.routing.take().or_else(|| event.routing.clone());
+        Some(heard)
+    }
+
+    fn hears_of_task(&self, event: &TaskEvent, now: Timestamp) -> Option<Transition> {
         match event.news {
             TaskNews::Created => {
                 let known = self.interaction.as_ref().and_then(|interaction| interaction.task.as_ref());

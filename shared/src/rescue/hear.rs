@@ -53,7 +53,7 @@ impl Rescuer {
         deadline: Deadline,
     ) -> Result<Option<(ConversationSid, TaskEvent)>, LedgerError> {
         let task = facts.task.clone();
-        let event = facts.event(news, at);
+        let event = facts.event(news, at, &self.opener.defaults);
         if let Some(event) = &event
             && let Some(sid) = &event.conversation
         {

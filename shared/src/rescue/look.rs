@@ -12,7 +12,7 @@ use crate::{
     sid::{InteractionChannelSid, TaskSid},
     twilio::{
         CallError, ChannelResource, ChannelStatus, ConversationState, Doubt, EventQuery, EventResource,
-        FlexTask, TaskResource, TaskStanding,
+        FlexTask, Page, TaskResource, TaskStanding,
     },
 };
 
@@ -93,19 +93,21 @@ impl Rescuer {
             Question::Invites => {
                 let mut tasks = Vec::new();
                 if let Some((interaction, channel)) = known_channel(record) {
-                    let invites = twilio.invites(&interaction.sid, channel, deadline).await?;
-                    tasks.extend(invites.items.iter().filter_map(|invite| invite.task_sid().cloned()));
+                    let invites = twilio.invites(&interaction.sid, channel, deadline).await;
+                    let invites = unless_refused(invites, "the channel's invites")?;
+                    tasks.extend(invites.iter().filter_map(|invite| invite.task_sid().cloned()));
                 }
                 picture.invited = Some(tasks);
             }
             Question::EndOf(task) => {
                 let since = self.opener.clock.now() - EVENTS_KEPT;
-                let events =
-                    twilio.events(workspace, &EventQuery::OfTask(task), since, None, deadline).await?;
-                for event in &events.items {
+                let query = EventQuery::OfTask(task);
+                let events = twilio.events(workspace, &query, since, None, deadline).await;
+                let events = unless_refused(events, "TaskRouter's log")?;
+                for event in &events {
                     picture.reinvites = picture.reinvites.max(reinvite_of(event, task));
                 }
-                picture.ends.insert(task.clone(), end_among(&events.items, task));
+                picture.ends.insert(task.clone(), end_among(&events, task));
             }
         }
         Ok(())
@@ -170,6 +172,19 @@ impl Rescuer {
             }
         }
         Ok(None)
+    }
+}
+
+/// What a list holds. One that Twilio refuses for good tells nothing; that must not keep anybody from being
+/// looked after, as the other questions decide as well.
+fn unless_refused<T>(page: Result<Page<T>, CallError>, what: &str) -> Result<Vec<T>, CallError> {
+    match page {
+        Ok(page) => Ok(page.items),
+        Err(error) if error.is_temporary() => Err(error),
+        Err(error) => {
+            tracing::warn!(%error, what, "Twilio does not show it");
+            Ok(Vec::new())
+        }
     }
 }
 

@@ -82,7 +82,10 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
-    use crate::conversation::{ChannelType, Terminal};
+    use crate::{
+        conversation::{ChannelType, Terminal},
+        routing::RoutingDefaults,
+    };
 
     const TASK: &str = "WT00000000000000000000000000000001";
     const ATTRIBUTES: &str = r#"{"from":"+15551230001","customerAddress":"+15551230001","channelType":"sms",
@@ -90,6 +93,15 @@ mod tests {
         "flexInteractionSid":"KD00000000000000000000000000000001",
         "flexInteractionChannelSid":"UO00000000000000000000000000000001",
         "flexChannelInviteSid":"KG00000000000000000000000000000001"}"#;
+
+    fn defaults() -> RoutingDefaults {
+        RoutingDefaults {
+            workspace: "WS00000000000000000000000000000001".parse().unwrap(),
+            workflow: "WW00000000000000000000000000000001".parse().unwrap(),
+            fallback_workflow: "WW00000000000000000000000000000002".parse().unwrap(),
+            task_channel: "chat".to_owned(),
+        }
+    }
 
     fn read(more: &[(&str, &str)]) -> Result<TaskRouterEvent, MalformedEventFields> {
         let common = [
@@ -117,7 +129,7 @@ mod tests {
         let (news, at, facts) = task(&[("EventType", "workflow.timeout"), ("TaskAttributes", ATTRIBUTES)]);
         assert_eq!(news, TaskNews::Ended(Terminal::WorkflowTimeout));
         assert_eq!(at, Some(Timestamp::from_seconds(1_800_000_000)));
-        let event = facts.event(news, at.unwrap()).unwrap();
+        let event = facts.event(news, at.unwrap(), &defaults()).unwrap();
         assert_eq!(event.task.as_str(), TASK);
         assert_eq!(event.conversation.unwrap().as_str(), "CH00000000000000000000000000000001");
         assert_eq!(event.interaction.as_str(), "KD00000000000000000000000000000001");
@@ -145,8 +157,20 @@ mod tests {
             r#"{"flexInteractionSid":7,"flexInteractionChannelSid":[]}"#,
         ] {
             let (news, _, facts) = task(&[("EventType", "task.canceled"), ("TaskAttributes", attributes)]);
-            assert!(facts.event(news, Timestamp::from_millis(1)).is_none(), "{attributes}");
+            assert!(facts.event(news, Timestamp::from_millis(1), &defaults()).is_none(), "{attributes}");
         }
+    }
+
+    #[test]
+    fn what_a_callback_does_not_say_of_its_routing_is_as_by_default() {
+        let bare = [("EventType", "task.canceled"), ("AccountSid", "AC00000000000000000000000000000001")];
+        let fields =
+            bare.iter().chain(&[("TaskSid", TASK), ("TaskAttributes", ATTRIBUTES)]).copied().collect();
+        let event = TaskRouterEvent::from_verified(&Verified::new(fields, &HeaderMap::new())).unwrap();
+        let TaskRouterNews::Task { news, at: None, facts } = event.news else { panic!() };
+        let routing = facts.event(news, Timestamp::from_millis(1), &defaults()).unwrap().routing.unwrap();
+        assert_eq!((routing.workflow, routing.task_channel), (defaults().workflow, defaults().task_channel));
+        assert_eq!(routing.attributes["skill"], "billing");
     }
 
     /// Twilio's page on parking shows a UO SID where the conversation's should be.
@@ -159,7 +183,7 @@ mod tests {
                      "conversationSid":{conversation},"conversations":{{"media":{media}}}}}"#
             );
             let (news, _, facts) = task(&[("EventType", "task.canceled"), ("TaskAttributes", &attributes)]);
-            facts.event(news, Timestamp::from_millis(1)).unwrap().conversation.map(String::from)
+            facts.event(news, Timestamp::from_millis(1), &defaults()).unwrap().conversation.map(String::from)
         };
         let (uo, ch) = (r#""UO00000000000000000000000000000001""#, r#""CH00000000000000000000000000000002""#);
         assert_eq!(conversation(uo, "[]"), None);
