@@ -449,7 +449,7 @@ fn stories(seeds: std::ops::Range<u64>) {
     }
 }
 
-/// One story: `STORY_SEED=17 cargo test -p flexglue-tests --test system one_story`.
+/// One story: `STORY_SEED=17 cargo test --workspace --test system one_story`.
 #[test]
 fn one_story() {
     let seed = std::env::var("STORY_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_default();
