@@ -219,7 +219,8 @@ impl OrphanSweeper {
         let is_one = |customer: &Contact| customer.address.is_some() || serves == Serving::Us;
         let Some(customer) = customer.filter(is_one) else { return Ok(Verdict::LeaveAlone) };
         let messages = twilio.newest_messages(&conversation.sid, deadline).await?;
-        let mut first = None;
+        // Newest first: an answer comes before what it answers.
+        let (mut answer, mut first) = (false, None);
         for message in messages.items {
             let author = message.author.as_ref().map(|author| author.as_str());
             if author
@@ -228,9 +229,11 @@ impl OrphanSweeper {
                 continue;
             }
             match contact::sender_among(author, message.participant_sid.as_ref(), Some(&customer)) {
-                Sender::Customer => first = Some(message),
                 // An agent, a bot or a back end has answered: somebody serves it, or did.
-                Sender::SomebodyElse | Sender::Unclear => return Ok(Verdict::LeaveAlone),
+                Sender::Customer if answer => return Ok(Verdict::LeaveAlone),
+                Sender::Customer => first = Some(message),
+                // Or only wrote first, and waits for the customer.
+                Sender::SomebodyElse | Sender::Unclear => answer = true,
             }
         }
         Ok(first.map_or(Verdict::LeaveAlone, |message| {
