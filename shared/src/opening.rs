@@ -194,17 +194,22 @@ impl Opener {
     /// How the Interaction is to be routed: as the rules say, or, where it takes the place of an earlier one,
     /// as that was, with the number of the re-invite that it is.
     fn routing(&self, record: &Conversation, contact: Option<&Contact>) -> Routing {
-        let by_rules = || {
-            let message = record.message.clone().unwrap_or_default();
-            self.rules.route(&message, contact, &self.defaults)
-        };
         match record.reinvites {
-            0 => by_rules(),
-            number => {
-                let first = record.routing.clone().unwrap_or_else(by_rules);
-                reinvite_routing(&first, number, &self.defaults)
-            }
+            0 => self.by_rules(record, contact),
+            number => self.again(record, contact, number),
         }
+    }
+
+    fn by_rules(&self, record: &Conversation, contact: Option<&Contact>) -> Routing {
+        let message = record.message.clone().unwrap_or_default();
+        self.rules.route(&message, contact, &self.defaults)
+    }
+
+    /// How the re-invite of this number is to be routed: as the Interaction was first; where nobody knows, as
+    /// the rules say.
+    pub(crate) fn again(&self, record: &Conversation, contact: Option<&Contact>, number: u32) -> Routing {
+        let first = record.routing.clone().unwrap_or_else(|| self.by_rules(record, contact));
+        reinvite_routing(&first, number, &self.defaults)
     }
 
     /// What Twilio holds: the conversation's state, then its tasks, then the channels they name.

@@ -8,11 +8,11 @@ use super::{Ending, Rescuer};
 use crate::{
     clock::{Deadline, Timestamp},
     conversation::{
-        Contact, Conversation, Interaction, MessageName, Picture, Routing, Step, Transition, picture::Channel,
+        Contact, Conversation, Interaction, MessageName, Picture, Step, Transition, picture::Channel,
     },
     ledger::LedgerError,
     opening::{Claim, Opened, contact_of},
-    routing::{reinvite_routing, routing_parameter},
+    routing::routing_parameter,
     telemetry::Metric,
     twilio::{CallError, NewMessage, Refusal},
 };
@@ -173,9 +173,8 @@ impl Rescuer {
             return Taken::NoChannel;
         };
         let number = record.reinvites + 1;
-        let defaults = &self.opener.defaults;
-        let routing = reinvite_routing(&self.first_routing(record), number, defaults);
-        let routing = routing_parameter(&routing, &defaults.workspace);
+        let routing = self.opener.again(record, record.contact.as_ref(), number);
+        let routing = routing_parameter(&routing, &self.opener.defaults.workspace);
         match self.opener.twilio.create_invite(interaction, channel, &routing, asking).await {
             Ok(invite) => {
                 self.opener.metrics.count(Metric::Reinvited);
@@ -194,14 +193,6 @@ impl Rescuer {
             }
             Err(error) => put_off(&owner, &error),
         }
-    }
-
-    /// How the Interaction was routed first; where nobody knows, as the rules say.
-    fn first_routing(&self, record: &Conversation) -> Routing {
-        record.routing.clone().unwrap_or_else(|| {
-            let message = record.message.clone().unwrap_or_default();
-            self.opener.rules.route(&message, record.contact.as_ref(), &self.opener.defaults)
-        })
     }
 
     /// The channel is gone: agents are invited by a new Interaction.
