@@ -10,7 +10,7 @@ use flexglue_tests::{
 };
 use http::Method;
 use orphan_sweeper::SweepRequest;
-use shared::conversation::Stage;
+use shared::{clock::Deadline, conversation::Stage};
 use simulator::{Fault, Integration, Matcher, Misbehaviour, Times};
 
 /// A customer writes, and nobody tells flexglue.
@@ -309,6 +309,17 @@ async fn a_dry_run_names_what_would_be_adopted_and_adopts_nothing() {
     assert!(report.plan[0].would.starts_with("adopt"), "{report:?}");
     assert!(rig.system.dynamo.items(&rig.system.settings.table).unwrap().is_empty());
     assert_eq!(interactions(&rig), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_that_is_asked_to_slow_down_asks_no_further() {
+    let rig = Rig::new();
+    let slow = Misbehaviour::Status { status: 429, code: 20429, retry_after: Some(60) };
+    rig.system.twilio.misbehave(Fault { on: Matcher::Any, times: Times::Forever, what: slow });
+    let sweeper = rig.system.orphan_sweeper(&rig.system.world().await);
+    let request = SweepRequest { dry_run: true, ..SweepRequest::default() };
+    sweeper.sweep(request, Deadline::within(Duration::from_secs(50))).await;
+    assert_eq!(rig.system.twilio.requests().len(), 2, "one for each list");
 }
 
 #[tokio::test(start_paused = true)]

@@ -132,7 +132,8 @@ impl OrphanSweeper {
         stopped
     }
 
-    /// Looks at one page. Gives the next.
+    /// Looks at one page, and does what is to be done, conversation by conversation: where Twilio stops it, what
+    /// was done is done. Gives the next page.
     async fn page(
         &self,
         state: &'static str,
@@ -140,36 +141,60 @@ impl OrphanSweeper {
         report: &mut SweepReport,
         deadline: Deadline,
     ) -> Result<Option<Next>, Stop> {
-        let opener = &self.rescuer.opener;
-        let page = opener.twilio.conversations(&self.chat_service, state, after, deadline).await;
-        let page = page.map_err(Stop::Twilio)?;
-        let unknown = self.unknown(page.items, deadline).await.map_err(Stop::Ledger)?;
+        let (unknown, next) = self.unknown_on_page(state, after, deadline).await?;
         let mut looked = stream::iter(unknown)
             .map(async |conversation| {
                 let deadline = deadline.or_sooner(PER_RECORD);
-                let verdict = match self.verdict(&conversation, deadline).await {
-                    Ok(verdict) => verdict,
-                    Err(error) if error.is_temporary() => return Err(Stop::Twilio(error)),
-                    // It may be gone by now. One that Twilio does not show keeps no other from being found.
-                    Err(error) => {
-                        tracing::warn!(conversation_sid = %conversation.sid, %error, "not looked at");
-                        return Ok(None);
+                match self.verdict_if_shown(&conversation, deadline).await? {
+                    Some(verdict) => {
+                        self.carry_out(&conversation, verdict, deadline).await.map_err(Stop::Ledger)
                     }
-                };
-                self.carry_out(&conversation, verdict, deadline).await.map_err(Stop::Ledger)
+                    None => Ok(None),
+                }
             })
             .buffer_unordered(AT_ONCE);
         while let Some(opened) = looked.next().await {
             match opened? {
                 Some(Opened::Created(_)) => {
-                    opener.metrics.count(Metric::ConversationAdopted);
+                    self.rescuer.opener.metrics.count(Metric::ConversationAdopted);
                     report.adopted += 1;
                 }
                 Some(other) => report.count(other.into()),
                 None => {}
             }
         }
-        Ok(page.next)
+        Ok(next)
+    }
+
+    /// The conversations of one page that nobody takes care of, and the next page.
+    async fn unknown_on_page(
+        &self,
+        state: &'static str,
+        after: Option<&Next>,
+        deadline: Deadline,
+    ) -> Result<(Vec<ConversationResource>, Option<Next>), Stop> {
+        let twilio = &self.rescuer.opener.twilio;
+        let page = twilio.conversations(&self.chat_service, state, after, deadline).await;
+        let page = page.map_err(Stop::Twilio)?;
+        let unknown = self.unknown(page.items, deadline).await.map_err(Stop::Ledger)?;
+        Ok((unknown, page.next))
+    }
+
+    /// What is to be done with a conversation. One that Twilio does not show, as it may be gone by now, keeps no
+    /// other from being found.
+    async fn verdict_if_shown(
+        &self,
+        conversation: &ConversationResource,
+        deadline: Deadline,
+    ) -> Result<Option<Verdict>, Stop> {
+        match self.verdict(conversation, deadline).await {
+            Ok(verdict) => Ok(Some(verdict)),
+            Err(error) if error.is_temporary() => Err(Stop::Twilio(error)),
+            Err(error) => {
+                tracing::warn!(conversation_sid = %conversation.sid, %error, "not looked at");
+                Ok(None)
+            }
+        }
     }
 
     /// Of these conversations those that nobody takes care of, as far as the records know.
@@ -297,41 +322,28 @@ impl OrphanSweeper {
             return;
         }
         for list in &LISTS {
-            let mut next = None;
-            for _ in 0..PAGES {
-                match self.plan_page(list.state, next.as_ref(), deadline).await {
-                    Ok((planned, after)) => {
-                        report.plan.extend(planned);
-                        next = after;
-                    }
-                    Err(Stop::Twilio(error)) => tracing::warn!(%error, "discovery stops here"),
-                    Err(Stop::Ledger(error)) => tracing::warn!(%error, "discovery stops here"),
-                }
-                if next.is_none() || deadline.remaining() < SHORTEST {
-                    break;
-                }
+            if let Err(stop) = self.plan_list(list, report, deadline).await {
+                tracing::warn!(?stop, "discovery stops here");
             }
         }
     }
 
-    async fn plan_page(
-        &self,
-        state: &'static str,
-        after: Option<&Next>,
-        deadline: Deadline,
-    ) -> Result<(Vec<Planned>, Option<Next>), Stop> {
-        let twilio = &self.rescuer.opener.twilio;
-        let page =
-            twilio.conversations(&self.chat_service, state, after, deadline).await.map_err(Stop::Twilio)?;
-        let mut planned = Vec::new();
-        for conversation in self.unknown(page.items, deadline).await.map_err(Stop::Ledger)? {
-            let verdict = self.verdict(&conversation, deadline).await.map_err(Stop::Twilio)?;
-            if matches!(verdict, Verdict::Open(_)) {
-                let would = "adopt: create its Interaction, unless Twilio has it already".to_owned();
-                planned.push(Planned { conversation_sid: conversation.sid, would });
+    async fn plan_list(&self, list: &List, report: &mut SweepReport, deadline: Deadline) -> Result<(), Stop> {
+        let mut next = None;
+        for _ in 0..PAGES {
+            let (unknown, after) = self.unknown_on_page(list.state, next.as_ref(), deadline).await?;
+            for conversation in unknown {
+                if let Some(Verdict::Open(_)) = self.verdict_if_shown(&conversation, deadline).await? {
+                    let would = "adopt: create its Interaction, unless Twilio has it already".to_owned();
+                    report.plan.push(Planned { conversation_sid: conversation.sid, would });
+                }
+            }
+            next = after;
+            if next.is_none() || deadline.remaining() < SHORTEST {
+                break;
             }
         }
-        Ok((planned, page.next))
+        Ok(())
     }
 }
 
