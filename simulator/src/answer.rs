@@ -25,6 +25,11 @@ impl Answer {
         Self { status: StatusCode::CREATED, body: Some(body) }
     }
 
+    /// 400 with a body of its own, which is not an error in Twilio's shape.
+    pub(crate) fn bad_request(body: Value) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, body: Some(body) }
+    }
+
     /// 204: the resource is gone.
     pub(crate) fn deleted() -> Self {
         Self { status: StatusCode::NO_CONTENT, body: None }

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{Method, Request, header};
+use serde_json::Value;
 
 use crate::answer::Refusal;
 use crate::settings::Settings;
@@ -34,6 +35,14 @@ impl Api {
         Self::ALL.into_iter().find(|api| api.name() == name)
     }
 
+    /// What a body must be.
+    fn body_type(self) -> &'static str {
+        match self {
+            Self::Iam => "application/json",
+            Self::Conversations | Self::Flex | Self::TaskRouter => "application/x-www-form-urlencoded",
+        }
+    }
+
     /// The API of a resource when neither host nor prefix tells.
     fn of_resource(resource: &str) -> Self {
         match resource {
@@ -53,28 +62,28 @@ pub(crate) struct Call {
     /// `/v1/…` without the API's prefix.
     pub(crate) path: String,
     pub(crate) query: Vec<(String, String)>,
+    /// The parameters of the body, whether it was a form or JSON.
     pub(crate) form: Vec<(String, String)>,
     /// `X-Twilio-Webhook-Enabled: true`: only then does a REST action fire webhooks.
     pub(crate) fires_webhooks: bool,
 }
 
 impl Call {
-    /// Reads a request. Refuses a body that is not a form, as Twilio's v1 APIs do.
+    /// Reads a request. Refuses a body that is not a form, as Twilio's v1 APIs do; that of IAM takes JSON.
     pub(crate) fn read(request: &Request<Bytes>) -> Result<Self, Refusal> {
-        let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-        let (api, path) = locate(request.uri().path(), header("host").or(request.uri().host()));
+        let header = |name: &str| header(request, name);
+        let (api, path) = located(request);
         let body = request.body();
-        let is_form =
-            header("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
-        if !body.is_empty() && !is_form {
-            return Err(Refusal::new(415, 20415, "Content-Type must be application/x-www-form-urlencoded"));
+        let kind = api.body_type();
+        if !body.is_empty() && !header("content-type").is_some_and(|given| given.starts_with(kind)) {
+            return Err(Refusal::new(415, 20415, format!("Content-Type must be {kind}")));
         }
         Ok(Self {
             api,
             method: request.method().clone(),
             path,
             query: pairs(request.uri().query().unwrap_or_default().as_bytes()),
-            form: pairs(body),
+            form: if api == Api::Iam { texts(body)? } else { pairs(body) },
             fires_webhooks: header("x-twilio-webhook-enabled") == Some("true"),
         })
     }
@@ -100,6 +109,14 @@ impl Call {
     }
 }
 
+fn header<'r>(request: &'r Request<Bytes>, name: &str) -> Option<&'r str> {
+    request.headers().get(name).and_then(|value| value.to_str().ok())
+}
+
+fn located(request: &Request<Bytes>) -> (Api, String) {
+    locate(request.uri().path(), header(request, "host").or(request.uri().host()))
+}
+
 /// The API that a path and a host mean, and the path without the API's prefix.
 pub(crate) fn locate(path: &str, host: Option<&str>) -> (Api, String) {
     let mut segments = path.split('/').filter(|segment| !segment.is_empty()).peekable();
@@ -114,7 +131,8 @@ pub(crate) fn locate(path: &str, host: Option<&str>) -> (Api, String) {
     (api, format!("/{}", rest.join("/")))
 }
 
-/// Refuses a caller that is neither the account nor one of its keys.
+/// Refuses a caller that is neither the account nor one of its keys. That IAM lets keys in is not confirmed, so
+/// there it must be the account.
 pub(crate) fn authenticate(settings: &Settings, request: &Request<Bytes>) -> Result<(), Refusal> {
     let given = request
         .headers()
@@ -122,7 +140,12 @@ pub(crate) fn authenticate(settings: &Settings, request: &Request<Bytes>) -> Res
         .and_then(|value| value.to_str().ok()?.strip_prefix("Basic "))
         .and_then(|text| String::from_utf8(STANDARD.decode(text).ok()?).ok());
     let account = (&settings.account_sid, &settings.auth_token);
-    let extra = settings.extra_auth.iter().map(|(user, password)| (user, password));
+    let accounts_only = located(request).0 == Api::Iam;
+    let extra = settings
+        .extra_auth
+        .iter()
+        .filter(|(user, _)| !accounts_only || *user == settings.account_sid)
+        .map(|(user, password)| (user, password));
     let known = std::iter::once(account).chain(extra).any(|(user, password)| {
         given.as_deref().and_then(|given| given.split_once(':')) == Some((user.as_str(), password.as_str()))
     });
@@ -131,6 +154,21 @@ pub(crate) fn authenticate(settings: &Settings, request: &Request<Bytes>) -> Res
 
 fn pairs(encoded: &[u8]) -> Vec<(String, String)> {
     form_urlencoded::parse(encoded).into_owned().collect()
+}
+
+/// The fields of a JSON object whose values are all texts.
+fn texts(body: &[u8]) -> Result<Vec<(String, String)>, Refusal> {
+    if body.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Ok(Value::Object(fields)) = serde_json::from_slice(body) else {
+        return Err(Refusal::invalid("The body is not a JSON object"));
+    };
+    let text = |(name, value)| match value {
+        Value::String(text) => Ok((name, text)),
+        _ => Err(Refusal::invalid(format!("Invalid {name}: not a string"))),
+    };
+    fields.into_iter().map(text).collect()
 }
 
 #[cfg(test)]

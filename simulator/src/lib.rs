@@ -1,7 +1,7 @@
 //! A stateful Twilio in one process, for tests and local runs.
 //!
-//! [`Twilio`] answers the parts of Conversations v1, Flex v1 (Interactions) and `TaskRouter` v1 that flexglue
-//! uses, as the real ones do: an Interaction is set up after it was accepted, a pair of addresses may be in
+//! [`Twilio`] answers the parts of Conversations v1, Flex v1 (Interactions), `TaskRouter` v1 and IAM v1 (Flex
+//! tokens) that flexglue uses, as the real ones do: an Interaction is set up after it was accepted, a pair of addresses may be in
 //! one open conversation only, closed is final, tasks vanish. It signs its webhooks, and it can be told to
 //! misbehave ([`Fault`], [`WebhookFault`]). It is stricter than the real one in one thing: a parameter that
 //! Twilio does not publish is refused, so that a misspelt name does not pass a test.
@@ -26,6 +26,7 @@ mod conversations;
 mod dates;
 mod faults;
 mod flex;
+mod iam;
 mod page;
 mod parameters;
 mod people;

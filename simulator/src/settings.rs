@@ -53,6 +53,9 @@ pub struct Settings {
     pub list_hides_task_attributes: bool,
     /// Whether error 50416 names the conversation that holds the pair of addresses.
     pub conflict_names_conversation: bool,
+    /// Whether a Flex token that is not valid is answered 400 rather than 200, with the same body. Twilio's own
+    /// validator does not look at the status, and no source confirms either.
+    pub invalid_tokens_are_400: bool,
     /// Whether errors have the shape of RFC 9457, as Twilio's newer APIs do.
     pub problem_json: bool,
     /// Whether the `url` and `links` of an Interaction are malformed, as Twilio's page shows them
@@ -210,6 +213,7 @@ impl Default for Settings {
             duplicate_guard: true,
             list_hides_task_attributes: false,
             conflict_names_conversation: true,
+            invalid_tokens_are_400: false,
             problem_json: false,
             odd_interaction_urls: true,
             closing_ends_channel: true,

@@ -1,4 +1,7 @@
-//! Twilio's identifiers: two letters and 32 hexadecimal digits.
+//! Twilio's identifiers: two letters and 32 hexadecimal digits. And what else is drawn by lot.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 /// Draws sids from a seed: the same seed gives the same sids in the same order.
 #[derive(Debug)]
@@ -12,6 +15,13 @@ impl Sids {
     /// The next sid with this prefix, such as `CH`.
     pub(crate) fn draw(&mut self, prefix: &str) -> String {
         format!("{prefix}{:032x}", self.0.u128(..))
+    }
+
+    /// The next so many bytes, in base64url.
+    pub(crate) fn draw_bytes(&mut self, count: usize) -> String {
+        let mut bytes = vec![0; count];
+        self.0.fill(&mut bytes);
+        URL_SAFE_NO_PAD.encode(bytes)
     }
 }
 

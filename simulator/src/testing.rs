@@ -69,7 +69,15 @@ impl Sim {
         self.send(self.request("POST", path, form)).expect("an answer")
     }
 
-    /// The same with webhooks enabled.
+    /// The same with JSON for a body.
+    pub(crate) fn post_json(&self, path: &str, body: &Value) -> Answered {
+        let mut request = self.request("POST", path, &[]);
+        *request.body_mut() = body.to_string().into();
+        request.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
+        self.send(request).expect("an answer")
+    }
+
+    /// A POST of a form with webhooks enabled.
     pub(crate) fn post_loudly(&self, path: &str, form: &[(&str, &str)]) -> Answered {
         let mut request = self.request("POST", path, form);
         request.headers_mut().insert("x-twilio-webhook-enabled", http::HeaderValue::from_static("true"));

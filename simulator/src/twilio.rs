@@ -17,7 +17,7 @@ use crate::settings::{Settings, Sleep};
 use crate::taskrouter::tasks::Task;
 use crate::webhooks::Webhook;
 use crate::world::{RequestSeen, Warning, World};
-use crate::{flex, taskrouter};
+use crate::{flex, iam, taskrouter};
 
 /// A Twilio account in this process. Clones share it.
 #[derive(Clone)]
@@ -281,7 +281,7 @@ fn reply(world: &mut World, request: &Request<Bytes>) -> Reply {
         Api::Conversations => conversations::route(world, &call, below),
         Api::Flex => flex::route(world, &call, below),
         Api::TaskRouter => taskrouter::route(world, &call, below),
-        Api::Iam => Err(call.not_found()),
+        Api::Iam => iam::route(world, &call, below),
     }
 }
 

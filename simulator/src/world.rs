@@ -7,6 +7,7 @@ use crate::conversations::{Conversation, timers};
 use crate::faults::Faults;
 use crate::flex::interactions::Interaction;
 use crate::flex::set_up;
+use crate::iam::tokens::FlexToken;
 use crate::settings::Settings;
 use crate::sids::Sids;
 use crate::taskrouter::history::History;
@@ -50,6 +51,8 @@ pub(crate) struct World {
     pub(crate) tasks: BTreeMap<String, Task>,
     /// What happened to tasks.
     pub(crate) history: History,
+    /// The Flex tokens that were given out, by their text.
+    pub(crate) flex_tokens: BTreeMap<String, FlexToken>,
     pub(crate) agenda: Agenda,
     pub(crate) outbox: Outbox,
     pub(crate) faults: Faults,
@@ -70,6 +73,7 @@ impl World {
             interactions: BTreeMap::new(),
             tasks: BTreeMap::new(),
             history: History::default(),
+            flex_tokens: BTreeMap::new(),
             agenda: Agenda::default(),
             outbox: Outbox::default(),
             faults: Faults::default(),
