@@ -4,6 +4,7 @@ pub(crate) mod events;
 pub(crate) mod messages;
 pub(crate) mod participant_conversations;
 pub(crate) mod participants;
+pub(crate) mod receipts;
 pub(crate) mod resource;
 pub(crate) mod scoped_webhooks;
 pub(crate) mod state;
@@ -73,6 +74,10 @@ impl Conversation {
     #[must_use]
     pub fn identity(&self, identity: &str) -> Option<&Participant> {
         self.participants.iter().find(|participant| participant.identity.as_deref() == Some(identity))
+    }
+
+    fn message(&self, sid: &str) -> Option<&Message> {
+        self.messages.iter().find(|message| message.sid == sid)
     }
 
     fn timers_json(&self) -> Value {
@@ -169,6 +174,10 @@ pub(crate) fn route(world: &mut World, call: &Call, segments: &[&str]) -> Reply 
         ("POST", ["Conversations", key, "Messages"]) => messages::create(world, call, key),
         ("GET", ["Conversations", key, "Messages"]) => messages::list(world, call, key),
         ("GET", ["Conversations", key, "Messages", sid]) => messages::fetch(world, call, key, sid),
+        ("GET", ["Conversations", key, "Messages", sid, "Receipts"]) => receipts::list(world, call, key, sid),
+        ("GET", ["Conversations", key, "Messages", sid, "Receipts", dy]) => {
+            receipts::fetch(world, call, key, sid, dy)
+        }
         ("POST", ["Conversations", key, "Webhooks"]) => scoped_webhooks::create(world, call, key),
         ("GET", ["Conversations", key, "Webhooks"]) => scoped_webhooks::list(world, call, key),
         ("GET", ["Conversations", key, "Webhooks", sid]) => scoped_webhooks::fetch(world, call, key, sid),

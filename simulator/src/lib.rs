@@ -46,6 +46,7 @@ pub use answer::Refusal;
 pub use clock::{Clock, SetClock};
 pub use conversations::messages::Message;
 pub use conversations::participants::{Binding, Participant};
+pub use conversations::receipts::{DeliveryStatus, Receipt, Unreachable};
 pub use conversations::scoped_webhooks::{ScopedWebhook, Target};
 pub use conversations::{Conversation, ConversationState, Reason};
 pub use faults::{Fault, Lost, Matcher, Misbehaviour, Times, WebhookFault, WebhookMisbehaviour};

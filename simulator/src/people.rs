@@ -1,6 +1,7 @@
 //! What people do: customers write, agents accept and leave.
 
 mod handing_over;
+mod reach;
 mod signing_in;
 
 use serde_json::Value;

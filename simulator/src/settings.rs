@@ -47,6 +47,8 @@ pub struct Settings {
     pub task_channels: Vec<TaskChannel>,
     /// Milliseconds from the acceptance of an Interaction until its channel stands.
     pub set_up_ms: u64,
+    /// Milliseconds from a message until it has arrived at a number or an app, or failed to.
+    pub delivery_ms: u64,
     /// Whether Twilio drops a second channel on one conversation itself (45353).
     pub duplicate_guard: bool,
     /// Whether a list of tasks leaves `attributes` null, as the reference says; seen in the wild it does not.
@@ -210,6 +212,7 @@ impl Default for Settings {
                 channel(4, "voice"),
             ],
             set_up_ms: 200,
+            delivery_ms: 1000,
             duplicate_guard: true,
             list_hides_task_attributes: false,
             conflict_names_conversation: true,

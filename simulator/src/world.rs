@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::agenda::{Agenda, Effect};
+use crate::conversations::receipts::Unreachable;
 use crate::conversations::{Conversation, timers};
 use crate::faults::Faults;
 use crate::flex::interactions::Interaction;
@@ -47,6 +48,8 @@ pub(crate) struct World {
     pub(crate) now: u64,
     pub(crate) sids: Sids,
     pub(crate) conversations: BTreeMap<String, Conversation>,
+    /// The addresses that nothing reaches, with the code that says why.
+    pub(crate) unreachable: BTreeMap<String, (u32, Unreachable)>,
     pub(crate) interactions: BTreeMap<String, Interaction>,
     pub(crate) tasks: BTreeMap<String, Task>,
     /// What happened to tasks.
@@ -70,6 +73,7 @@ impl World {
             sids: Sids::from_seed(settings.seed),
             settings,
             conversations: BTreeMap::new(),
+            unreachable: BTreeMap::new(),
             interactions: BTreeMap::new(),
             tasks: BTreeMap::new(),
             history: History::default(),

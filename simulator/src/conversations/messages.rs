@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::answer::{Answer, Refusal, Reply};
 use crate::call::Call;
 use crate::conversations::events::{self, Event, Source};
+use crate::conversations::receipts::{self, Receipt};
 use crate::conversations::{find, find_open, state};
 use crate::dates;
 use crate::page::{Row, page};
@@ -39,6 +40,8 @@ pub struct Message {
     pub participant_sid: Option<String>,
     /// When, in milliseconds since the epoch.
     pub created_ms: u64,
+    /// What becomes of it on its way to those outside, one for each.
+    pub receipts: Vec<Receipt>,
 }
 
 const CREATE: Published = Published {
@@ -66,9 +69,9 @@ impl Message {
         Some(json!([{ "sid": sid, "size": 1, "content_type": "image/jpeg", "filename": "image.jpg" }]))
     }
 
-    fn json(&self, account_sid: &str, conversation_sid: &str, url: &str) -> Value {
+    fn json(&self, world: &World, conversation_sid: &str, url: &str) -> Value {
         json!({
-            "account_sid": account_sid,
+            "account_sid": world.settings.account_sid,
             "conversation_sid": conversation_sid,
             "sid": self.sid,
             "index": self.index,
@@ -79,7 +82,7 @@ impl Message {
             "participant_sid": self.participant_sid,
             "date_created": dates::seconds(self.created_ms),
             "date_updated": dates::seconds(self.created_ms),
-            "delivery": null,
+            "delivery": receipts::summary(&self.receipts, world.now),
             "content_sid": self.content_sid,
             "url": url,
             "links": { "delivery_receipts": format!("{url}/Receipts") },
@@ -101,16 +104,14 @@ pub(crate) struct Draft {
 /// Adds a message to an open conversation. It wakes an inactive one up.
 pub(crate) fn add(world: &mut World, sid: &str, draft: Draft) -> Option<Message> {
     let message_sid = world.sids.draw("IM");
+    let receipts = receipts::begin(world, sid, &draft.author);
     let created_ms = world.now;
     let conversation = world.conversations.get_mut(sid)?;
     let author = draft.author;
     let participant_sid = conversation
         .participants
         .iter()
-        .find(|participant| {
-            participant.identity.as_ref() == Some(&author)
-                || participant.binding.as_ref().is_some_and(|binding| binding.address == author)
-        })
+        .find(|participant| participant.writes_as(&author))
         .map(|participant| participant.sid.clone());
     let message = Message {
         sid: message_sid,
@@ -124,6 +125,7 @@ pub(crate) fn add(world: &mut World, sid: &str, draft: Draft) -> Option<Message>
         attributes: draft.attributes.unwrap_or_else(|| "{}".to_owned()),
         participant_sid,
         created_ms,
+        receipts,
     };
     conversation.messages.push(message.clone());
     state::touch(world, sid);
@@ -168,12 +170,13 @@ pub(super) fn create(world: &mut World, call: &Call, key: &str) -> Reply {
         return Err(Refusal::invalid("One of Body, MediaSid and ContentSid must be given"));
     }
     let sid = find_open(world, call, key)?.sid.clone();
+    receipts::refuse_unreachable(world, &sid, &draft.author)?;
     let message = add(world, &sid, draft).ok_or_else(|| call.not_found())?;
     if call.fires_webhooks {
         announce(world, &sid, &message, Source::Api);
     }
     let url = format!("{}/{}", call.url(), message.sid);
-    Ok(Answer::created(message.json(&world.settings.account_sid, &sid, &url)))
+    Ok(Answer::created(message.json(world, &sid, &url)))
 }
 
 pub(super) fn list(world: &World, call: &Call, key: &str) -> Reply {
@@ -182,7 +185,7 @@ pub(super) fn list(world: &World, call: &Call, key: &str) -> Reply {
     let conversation = find(world, call, key)?;
     let row = |message: &Message| {
         let url = format!("{}/{}", call.url(), message.sid);
-        let body = message.json(&world.settings.account_sid, &conversation.sid, &url);
+        let body = message.json(world, &conversation.sid, &url);
         if newest_first { Row::newest_first(message.index, body) } else { Row::at(message.index, body) }
     };
     page(call, "messages", 50, 100, conversation.messages.iter().map(row).collect())
@@ -191,9 +194,8 @@ pub(super) fn list(world: &World, call: &Call, key: &str) -> Reply {
 pub(super) fn fetch(world: &World, call: &Call, key: &str, sid: &str) -> Reply {
     NONE.read(&call.query)?;
     let conversation = find(world, call, key)?;
-    let message =
-        conversation.messages.iter().find(|message| message.sid == sid).ok_or_else(|| call.not_found())?;
-    Ok(Answer::ok(message.json(&world.settings.account_sid, &conversation.sid, &call.url())))
+    let message = conversation.message(sid).ok_or_else(|| call.not_found())?;
+    Ok(Answer::ok(message.json(world, &conversation.sid, &call.url())))
 }
 
 #[cfg(test)]

@@ -85,6 +85,12 @@ const CREATE: Published = Published {
 };
 
 impl Participant {
+    /// Whether a message of this author is theirs.
+    pub(crate) fn writes_as(&self, author: &str) -> bool {
+        self.identity.as_deref() == Some(author)
+            || self.binding.as_ref().is_some_and(|binding| binding.address == author)
+    }
+
     fn json(&self, account_sid: &str, conversation_sid: &str, url: &str) -> Value {
         json!({
             "account_sid": account_sid,
