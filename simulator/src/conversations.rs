@@ -10,6 +10,7 @@ pub(crate) mod scoped_webhooks;
 pub(crate) mod state;
 pub(crate) mod timers;
 
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use self::messages::Message;
@@ -124,10 +125,11 @@ fn sid_of(world: &World, call: &Call, key: &str) -> Result<String, Refusal> {
     if world.conversations.contains_key(key) {
         return Ok(key.to_owned());
     }
+    let name = percent_decode_str(key).decode_utf8().ok();
     world
         .conversations
         .values()
-        .find(|conversation| conversation.unique_name.as_deref() == Some(key))
+        .find(|conversation| name.is_some() && conversation.unique_name.as_deref() == name.as_deref())
         .map(|conversation| conversation.sid.clone())
         .ok_or_else(|| call.not_found())
 }

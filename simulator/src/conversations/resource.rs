@@ -269,6 +269,61 @@ mod tests {
     }
 
     #[test]
+    fn a_unique_name_stands_for_the_sid_wherever_a_path_has_one() {
+        let sim = Sim::new();
+        let service = sim.twilio.settings().chat_service_sid;
+        let hook =
+            [("Target", "webhook"), ("Configuration.Url", HOOK), ("Configuration.Filters", "onMessageAdded")];
+        let pair = [("MessagingBinding.Address", CUSTOMER), ("MessagingBinding.ProxyAddress", OURS)];
+        for (prefix, name) in
+            [("/v1".to_owned(), "order-7"), (format!("/v1/Services/{service}"), "order%207%2Fb")]
+        {
+            let given = name.replace("%20", " ").replace("%2F", "/");
+            let (_, made) = sim.post(&format!("{prefix}/Conversations"), &[("UniqueName", &given)]);
+            let path = format!("{prefix}/Conversations/{name}");
+            assert_eq!(sim.post(&path, &[("FriendlyName", "Order")]).1["sid"], made["sid"], "{path}");
+            let below = [
+                ("Participants", "participants", pair.as_slice()),
+                ("Messages", "messages", &[("Body", "hello")]),
+                ("Webhooks", "webhooks", &hook),
+            ];
+            for (resource, key, form) in below {
+                let list = format!("{path}/{resource}");
+                let (status, row) = sim.post(&list, form);
+                assert_eq!((status, &row["conversation_sid"]), (201, &made["sid"]), "{list}");
+                assert_eq!(sim.get(&list).1[key], serde_json::json!([row]));
+                assert_eq!(sim.get(&format!("{list}/{}", text(&row["sid"]))).1, row);
+            }
+            let message = text(&sim.get(&format!("{path}/Messages")).1["messages"][0]["sid"]);
+            let (_, receipts) = sim.get(&format!("{path}/Messages/{message}/Receipts"));
+            assert_eq!(receipts["delivery_receipts"][0]["conversation_sid"], made["sid"]);
+            for (resource, key) in [("Participants", "participants"), ("Webhooks", "webhooks")] {
+                let list = format!("{path}/{resource}");
+                let row = sim.get(&list).1[key][0].clone();
+                assert_eq!(sim.delete(&format!("{list}/{}", text(&row["sid"]))), 204);
+            }
+            assert_eq!([sim.delete(&path), sim.delete(&path)], [204, 404]);
+            assert_eq!(sim.get(&format!("/v1/Conversations/{}", text(&made["sid"]))).0, 404);
+        }
+    }
+
+    #[test]
+    fn a_unique_name_stays_taken_when_its_conversation_is_closed() {
+        let sim = Sim::new();
+        let named = [("UniqueName", "order-7")];
+        let (_, made) = sim.post("/v1/Conversations", &named);
+        assert_eq!(sim.post("/v1/Conversations/order-7", &[("State", "closed")]).1["state"], "closed");
+        let refused = sim.post("/v1/Conversations", &named);
+        assert_eq!((refused.0, code(&refused)), (409, 50353));
+        let other = format!("/v1/Conversations/{}", sim.conversation());
+        assert_eq!(code(&sim.post(&other, &named)), 50353);
+        assert_eq!(sim.get("/v1/Conversations/order-7").1["sid"], made["sid"]);
+        assert_eq!(code(&sim.post("/v1/Conversations/order-7", &[("Attributes", "{}")])), 50377);
+        assert_eq!(sim.delete("/v1/Conversations/order-7"), 204);
+        assert_eq!(sim.post("/v1/Conversations", &named).0, 201);
+    }
+
+    #[test]
     fn a_misspelt_parameter_is_named() {
         let sim = Sim::new();
         let refused = sim.post("/v1/Conversations", &[("Friendlyname", "x")]);
