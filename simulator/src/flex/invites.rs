@@ -161,4 +161,31 @@ mod tests {
         assert_eq!((sim.task_status(&task), sim.state(&engaged.conversation)), ("canceled", "active"));
         assert_eq!(sim.twilio.participants(&engaged.conversation).len(), 1);
     }
+
+    #[test]
+    fn an_invite_with_a_queue_and_a_worker_is_for_that_worker_alone() {
+        let sim = Sim::new();
+        let engaged = sim.engaged();
+        let queue = sim.twilio.settings().queue_sid;
+        let routing = sim.routing(&json!({ "queue_sid": queue, "worker_sid": sim.worker(1) }));
+        let (status, body) = sim.post(&format!("{}/Invites", engaged.channel), &[("Routing", &routing)]);
+        let properties = &body["routing"]["properties"];
+        assert_eq!(
+            (status, &properties["queue_sid"], &properties["routing_target"]),
+            (200, &json!(queue), &json!(sim.worker(1)))
+        );
+        let task = text(&properties["sid"]);
+        for refused in [
+            sim.twilio.task_is_offered(&task, &sim.worker(0)),
+            sim.twilio.agent_accepts(&task, &sim.worker(0)),
+            sim.twilio.agent_rejects(&task, &sim.worker(0)),
+        ] {
+            assert!(refused.is_err_and(|refusal| refusal.message.contains("is for another worker")));
+        }
+        assert_eq!(sim.task_status(&task), "pending");
+        sim.twilio.agent_accepts(&task, &sim.worker(1)).expect("invited");
+        let (_, list) = sim.get(&format!("{}/Participants", engaged.channel));
+        let routing = &list["participants"][1]["routing_properties"];
+        assert_eq!((&routing["task_sid"], &routing["worker_sid"]), (&json!(task), &json!(sim.worker(1))));
+    }
 }

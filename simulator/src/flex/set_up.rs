@@ -246,6 +246,10 @@ mod tests {
         assert_eq!(kinds, [ParticipantKind::Customer, ParticipantKind::Agent]);
         let task = sim.twilio.task(&interaction.task_sid).expect("open");
         assert_eq!((task.status.as_str(), &task.attributes["direction"]), ("assigned", &json!("outbound")));
+        let channel = format!("/v1/Interactions/{sid}/Channels/{}", interaction.channel.sid);
+        let (_, list) = sim.get(&format!("{channel}/Participants"));
+        let routing = |number: usize| &list["participants"][number]["routing_properties"];
+        assert_eq!((routing(0), &routing(1)["worker_sid"]), (&json!(null), &json!(sim.worker(0))));
     }
 
     #[test]
