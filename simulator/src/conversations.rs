@@ -56,6 +56,9 @@ pub struct Conversation {
     pub messages: Vec<Message>,
     /// Webhooks of this conversation alone; five at most.
     pub webhooks: Vec<ScopedWebhook>,
+    /// Whether it belongs to another chat service of the account. Nothing of ours sees it, but it holds its
+    /// pairs of addresses.
+    pub elsewhere: bool,
     pub(crate) born: u64,
 }
 
@@ -122,16 +125,19 @@ impl Conversation {
 
 /// The sid of the conversation that a path names by its sid or its unique name.
 fn sid_of(world: &World, call: &Call, key: &str) -> Result<String, Refusal> {
-    if world.conversations.contains_key(key) {
+    if world.conversations.get(key).is_some_and(|conversation| !conversation.elsewhere) {
         return Ok(key.to_owned());
     }
     let name = percent_decode_str(key).decode_utf8().ok();
-    world
-        .conversations
-        .values()
+    ours(world)
         .find(|conversation| name.is_some() && conversation.unique_name.as_deref() == name.as_deref())
         .map(|conversation| conversation.sid.clone())
         .ok_or_else(|| call.not_found())
+}
+
+/// The conversations of our chat service.
+pub(crate) fn ours(world: &World) -> impl Iterator<Item = &Conversation> {
+    world.conversations.values().filter(|conversation| !conversation.elsewhere)
 }
 
 /// The conversation that a path names.
@@ -156,7 +162,7 @@ fn is_closed() -> Refusal {
 
 /// Finds the route for a call below `/v1`.
 pub(crate) fn route(world: &mut World, call: &Call, segments: &[&str]) -> Reply {
-    // The unprefixed paths mean the default service, which here is the only one.
+    // The unprefixed paths mean the default service, which here is the only one that shows anything.
     let segments = match segments {
         ["Services", service, rest @ ..] if *service == world.settings.chat_service_sid => rest,
         other => other,

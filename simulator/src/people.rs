@@ -46,6 +46,21 @@ impl Twilio {
         write(world, &sid, from, body, Source::of(&Binding::new(from, to)))
     }
 
+    /// Another chat service of the account has an active conversation with this pair of addresses. Gives its
+    /// `CH…`.
+    ///
+    /// The pair is taken (50416), and what the customer writes goes there; but our service does not list the
+    /// conversation, and by its sid it is not found. Whether a pair really is taken across services no source
+    /// confirms. What holds the pair already is not asked: it should be free.
+    #[expect(clippy::must_use_candidate, reason = "the pair is taken whether or not the sid is used")]
+    pub fn conversation_elsewhere(&self, from: &str, to: &str) -> String {
+        let world = &mut *self.world();
+        let draft = Draft { created_by: Some(from.to_owned()), elsewhere: true, ..Draft::default() };
+        let sid = resource::open(world, draft);
+        participants::add(world, &sid, None, Some(Binding::new(from, to)), None);
+        sid
+    }
+
     /// A user of the chat SDK writes.
     ///
     /// Refused with 404 if there is no such conversation and with 50377 if it is closed.

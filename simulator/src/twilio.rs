@@ -186,15 +186,15 @@ impl Twilio {
         self.world().settings.clone()
     }
 
-    /// Every conversation, oldest first.
+    /// Every conversation of our chat service, oldest first.
     #[must_use]
     pub fn conversations(&self) -> Vec<Conversation> {
-        let mut all: Vec<_> = self.world().conversations.values().cloned().collect();
+        let mut all: Vec<_> = conversations::ours(&self.world()).cloned().collect();
         all.sort_by_key(|conversation| conversation.born);
         all
     }
 
-    /// One conversation.
+    /// One conversation, also of another service.
     #[must_use]
     pub fn conversation(&self, sid: &str) -> Option<Conversation> {
         self.world().conversations.get(sid).cloned()

@@ -42,9 +42,13 @@ struct Delivery {
     extra: Vec<(&'static str, String)>,
 }
 
-/// Queues the event for the service's webhook and for those of the conversation whose filters name it.
+/// Queues the event for the service's webhook and for those of the conversation whose filters name it. Those
+/// of another service are not ours to tell.
 pub(crate) fn publish(world: &mut World, event: Event<'_>) {
-    let Some(conversation) = world.conversations.get(event.conversation) else { return };
+    let Some(conversation) = world.conversations.get(event.conversation).filter(|found| !found.elsewhere)
+    else {
+        return;
+    };
     let mut params = vec![
         ("EventType", event.kind.to_owned()),
         ("AccountSid", world.settings.account_sid.clone()),

@@ -5,7 +5,7 @@ use crate::call::Call;
 use crate::conversations::events::{self, Source};
 use crate::conversations::state::{self, ConversationState, Reason};
 use crate::conversations::timers::{self, Asked};
-use crate::conversations::{Conversation, find, find_open, is_closed};
+use crate::conversations::{Conversation, find, find_open, is_closed, ours};
 use crate::dates;
 use crate::page::{Row, page};
 use crate::parameters::{NONE, Parameters, Published};
@@ -76,6 +76,7 @@ pub(crate) struct Draft {
     pub(crate) created_by: Option<String>,
     pub(crate) inactive_after_ms: Option<u64>,
     pub(crate) closed_after_ms: Option<u64>,
+    pub(crate) elsewhere: bool,
 }
 
 /// Makes a conversation and gives its sid. Timers that the draft leaves open are the account's defaults.
@@ -100,6 +101,7 @@ pub(crate) fn open(world: &mut World, draft: Draft) -> String {
         participants: Vec::new(),
         messages: Vec::new(),
         webhooks: Vec::new(),
+        elsewhere: draft.elsewhere,
         born: world.birth(),
     };
     world.conversations.insert(sid.clone(), conversation);
@@ -122,6 +124,7 @@ pub(super) fn create(world: &mut World, call: &Call) -> Reply {
         created_by: None,
         inactive_after_ms: asks.timers.inactive,
         closed_after_ms: asks.timers.closed,
+        elsewhere: false,
     };
     let sid = open(world, draft);
     if call.fires_webhooks {
@@ -186,7 +189,7 @@ fn replace(field: &mut Option<String>, with: Option<String>) {
 }
 
 fn refuse_taken_name(world: &World, own: Option<&str>, name: Option<&str>) -> Result<(), Refusal> {
-    let taken = world.conversations.values().any(|conversation| {
+    let taken = ours(world).any(|conversation| {
         name.is_some() && conversation.unique_name.as_deref() == name && own != Some(&conversation.sid)
     });
     if taken {
@@ -205,7 +208,7 @@ pub(super) fn list(world: &World, call: &Call) -> Reply {
         })
     };
     let (start, end) = (date("StartDate")?, date("EndDate")?);
-    let found = world.conversations.values().filter(|conversation| {
+    let found = ours(world).filter(|conversation| {
         state.is_none_or(|state| conversation.state == state)
             && start.is_none_or(|start| conversation.created_ms >= start)
             && end.is_none_or(|end| conversation.created_ms <= end)

@@ -53,7 +53,7 @@ fn is_open(world: &World, conversation_sid: &str) -> bool {
     world
         .conversations
         .get(conversation_sid)
-        .is_some_and(|conversation| conversation.state != ConversationState::Closed)
+        .is_some_and(|found| found.state != ConversationState::Closed && !found.elsewhere)
 }
 
 /// The channel that the conversation already has. Of two that are being set up, the older one counts.
