@@ -7,11 +7,12 @@ use std::{fmt, str::FromStr, time::Duration};
 use serde::de::DeserializeOwned;
 
 use crate::{
-    conversation::{CustomerMessages, OrphanRules},
+    conversation::{CustomerMessages, OrphanRules, contact::is_address},
+    cors::AllowedOrigins,
     routing::{RoutingDefaults, RoutingRules},
     secrets::{Credentials, Secret},
     sid::{AccountSid, ChatServiceSid, WorkflowSid},
-    twilio::Bases,
+    twilio::{Bases, Timers},
     webhook::PublicBaseUrl,
 };
 
@@ -41,6 +42,12 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     /// The variable's text; one that is set to nothing counts as not set, as in a template's empty default.
     fn text(&self, name: &str) -> Option<String> {
         (self.variable)(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+    }
+
+    /// A comma-separated list.
+    fn list(&self, name: &str) -> Vec<String> {
+        let text = (self.variable)(name).unwrap_or_default();
+        text.split(',').map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()).collect()
     }
 
     fn wrong(&mut self, name: &'static str, expected: impl fmt::Display) {
@@ -104,6 +111,21 @@ pub enum SecretSettings {
     Given(Credentials),
 }
 
+/// What outbound reaches are allowed.
+#[derive(Clone, Debug)]
+pub struct OutboundSettings {
+    /// `OUTBOUND_SENDERS`: the addresses of ours that may be used. None: nobody is reached.
+    pub senders: Vec<String>,
+    /// `OUTBOUND_ALLOWED_ORIGINS`: where browsers may call from.
+    pub origins: AllowedOrigins,
+    /// `CONVERSATION_CLOSED_AFTER`, `CONVERSATION_INACTIVE_AFTER`.
+    pub timers: Timers,
+    /// `OUTBOUND_RATE_PER_SENDER`: reaches a minute from each of our addresses; 0 where that is not limited.
+    pub rate_per_sender: u32,
+    /// `OUTBOUND_RATE_PER_CALLER`: reaches a minute by each caller; 0 where that is not limited.
+    pub rate_per_caller: u32,
+}
+
 /// What the functions are told. Each reads all of it, so that a mistake shows at the first start of any.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -129,6 +151,8 @@ pub struct Settings {
     pub orphans: OrphanRules,
     /// `CUSTOMER_MESSAGES`.
     pub messages: CustomerMessages,
+    /// What outbound reaches are allowed.
+    pub outbound: OutboundSettings,
     /// `SWEEP_DISCOVERY_MINUTES`; `None` where nothing is to be discovered.
     pub discovery: Option<Duration>,
 }
@@ -171,12 +195,11 @@ impl Settings {
         let minutes = reader.number("SWEEP_DISCOVERY_MINUTES", 5, 1440);
         let discovery = (minutes > 0).then(|| Duration::from_mins(minutes.into()));
         let task_channel = reader.text("TASK_CHANNEL").unwrap_or_else(|| "chat".to_owned());
-        let system_authors = (reader.variable)("SYSTEM_AUTHORS")
-            .unwrap_or_else(|| "system,Concierge".to_owned())
-            .split(',')
-            .map(|author| author.trim().to_owned())
-            .filter(|author| !author.is_empty())
-            .collect();
+        let system_authors = match (reader.variable)("SYSTEM_AUTHORS") {
+            None => ["system", "Concierge"].map(str::to_owned).to_vec(),
+            Some(_) => reader.list("SYSTEM_AUTHORS"),
+        };
+        let outbound = outbound(&mut reader);
 
         match (table, account, workspace, workflow, chat_service, secrets) {
             (
@@ -203,11 +226,69 @@ impl Settings {
                 system_authors,
                 orphans,
                 messages,
+                outbound,
                 discovery,
             }),
             _ => Err(ConfigError(reader.wrong)),
         }
     }
+}
+
+fn outbound<V: Fn(&str) -> Option<String>>(reader: &mut Reader<V>) -> OutboundSettings {
+    /// Twilio's shortest timers
+    /// ([states and timers](https://www.twilio.com/docs/conversations/states-timers)).
+    const SHORTEST: [(&str, Duration); 2] = [
+        ("CONVERSATION_CLOSED_AFTER", Duration::from_mins(10)),
+        ("CONVERSATION_INACTIVE_AFTER", Duration::from_mins(1)),
+    ];
+    let senders = reader.list("OUTBOUND_SENDERS");
+    if !senders.iter().all(|sender| is_address(sender)) {
+        reader.wrong("OUTBOUND_SENDERS", "expected addresses such as +15557770000 or whatsapp:+15557770000");
+    }
+    let origins = reader.optional::<AllowedOrigins>("OUTBOUND_ALLOWED_ORIGINS").unwrap_or_default();
+    let [closed, inactive] = SHORTEST.map(|(name, shortest)| {
+        let after = reader.text(name);
+        if after.as_deref().is_some_and(|text| iso_8601(text).is_none_or(|after| after < shortest)) {
+            let minutes = shortest.as_secs() / 60;
+            reader.wrong(
+                name,
+                format_args!("expected an ISO 8601 duration such as PT24H, {minutes} minutes at least"),
+            );
+        }
+        after
+    });
+    OutboundSettings {
+        senders,
+        origins,
+        timers: Timers { inactive, closed: closed.or_else(|| Some("PT24H".to_owned())) },
+        rate_per_sender: reader.number("OUTBOUND_RATE_PER_SENDER", 0, 10_000),
+        rate_per_caller: reader.number("OUTBOUND_RATE_PER_CALLER", 0, 10_000),
+    }
+}
+
+/// An ISO 8601 duration of days, hours, minutes and seconds, as Twilio's timers are given.
+fn iso_8601(text: &str) -> Option<Duration> {
+    let rest = text.strip_prefix('P')?;
+    let (days, time) = match rest.split_once('T') {
+        Some((_, "")) => return None,
+        Some((days, time)) => (days, time),
+        None => (rest, ""),
+    };
+    let mut total = 0_u64;
+    let mut found = false;
+    for (part, units) in [(days, &[('D', 86_400)][..]), (time, &[('H', 3600), ('M', 60), ('S', 1)][..])] {
+        let (mut rest, mut units) = (part, units.iter());
+        while !rest.is_empty() {
+            let end = rest.find(|letter: char| !letter.is_ascii_digit())?;
+            let (number, after) = rest.split_at(end);
+            let unit = after.chars().next()?;
+            let (_, seconds) = units.by_ref().find(|(name, _)| *name == unit)?;
+            total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(*seconds)?)?;
+            found = true;
+            rest = &after[1..];
+        }
+    }
+    found.then(|| Duration::from_secs(total))
 }
 
 fn secrets<V: Fn(&str) -> Option<String>>(reader: &mut Reader<V>) -> Option<SecretSettings> {
@@ -228,6 +309,7 @@ fn secrets<V: Fn(&str) -> Option<String>>(reader: &mut Reader<V>) -> Option<Secr
     Some(SecretSettings::Given(Credentials {
         auth_token: Secret::new(auth_token),
         auth_token_secondary: reader.text("TWILIO_AUTH_TOKEN_SECONDARY").map(Secret::new),
+        outbound_api_keys: reader.list("OUTBOUND_API_KEYS").into_iter().map(Secret::new).collect(),
     }))
 }
 
@@ -290,6 +372,35 @@ mod tests {
         assert_eq!(settings.routing.fallback_workflow, settings.routing.workflow);
         assert_eq!(settings.orphans.max_reinvites, 2);
         assert_eq!(settings.discovery, Some(Duration::from_mins(5)));
+        let closes_after_a_day = Timers { inactive: None, closed: Some("PT24H".to_owned()) };
+        assert_eq!(settings.outbound.timers, closes_after_a_day);
+        assert!(settings.outbound.senders.is_empty(), "nobody is reached unless it is said from where");
+    }
+
+    #[test]
+    fn durations_are_iso_8601() {
+        let hours = |hours: u64| Some(Duration::from_hours(hours));
+        assert_eq!([iso_8601("PT24H"), iso_8601("P1D"), iso_8601("PT1440M")], [hours(24); 3]);
+        assert_eq!(iso_8601("P1DT2H3M4S"), Some(Duration::from_secs(93_784)));
+        for wrong in [
+            "",
+            "P",
+            "PT",
+            "24H",
+            "P24H",
+            "PT24",
+            "P1M",
+            "PT1S1M",
+            "PT1H1H",
+            "P1DT",
+            "PT-1H",
+            "PT1.5H",
+            "PT99999999999999999999H",
+            "PTé",
+            "P1D ",
+        ] {
+            assert_eq!(iso_8601(wrong), None, "{wrong}");
+        }
     }
 
     #[test]
@@ -307,6 +418,11 @@ mod tests {
             ("TERMINAL_POLICY", r#"{"task.canceled":["shout"]}"#.to_owned()),
             ("CUSTOMER_MESSAGES", r#"{"hello":"x"}"#.to_owned()),
             ("SWEEP_DISCOVERY_MINUTES", "often".to_owned()),
+            ("OUTBOUND_SENDERS", "+15557770000, 15557770001".to_owned()),
+            ("OUTBOUND_ALLOWED_ORIGINS", "*".to_owned()),
+            ("CONVERSATION_CLOSED_AFTER", "PT9M".to_owned()),
+            ("CONVERSATION_INACTIVE_AFTER", "1 hour".to_owned()),
+            ("OUTBOUND_RATE_PER_CALLER", "-1".to_owned()),
         ]);
         let message = read(&variables).unwrap_err().to_string();
         for name in [
@@ -322,6 +438,11 @@ mod tests {
             "TERMINAL_POLICY: expected a JSON object of events and their actions: \"shout\" is no action; expected",
             "CUSTOMER_MESSAGES: expected a JSON object of texts: unknown field `hello`",
             "SWEEP_DISCOVERY_MINUTES: expected a whole number",
+            "OUTBOUND_SENDERS: expected addresses such as",
+            "OUTBOUND_ALLOWED_ORIGINS: expected origins",
+            "CONVERSATION_CLOSED_AFTER: expected an ISO 8601 duration such as PT24H, 10 minutes at least",
+            "CONVERSATION_INACTIVE_AFTER: expected an ISO 8601 duration such as PT24H, 1 minutes at least",
+            "OUTBOUND_RATE_PER_CALLER: expected a whole number",
         ] {
             assert!(message.contains(name), "{name} in {message}");
         }

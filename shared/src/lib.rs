@@ -2,15 +2,18 @@
 //! conversation, and knows nothing of the rest.
 //!
 //! - in: [`gateway`] (what Lambda hands over) → [`webhook`] (verified events, [`signature`])
-//! - what to do: [`conversation`] (records and transitions), [`routing`], [`opening`] (claim, ask, record)
+//! - what to do: [`conversation`] (records and transitions), [`routing`], [`opening`] (claim, ask, record),
+//!   [`rescue`] (look after what is open); [`reach`] and [`reaching`], the same two for outbound reaches
 //! - out: [`ledger`] (the records in DynamoDB), [`twilio`] (its REST APIs), both through [`transport`]
 //! - handed in: [`clock`], [`random`], [`config`], [`secrets`]; put together in [`parts`], begun in [`start`]
+//! - [`cors`]: browsers from elsewhere
 //! - [`telemetry`] and [`problem`]: what is said about it; [`personal`] and [`sid`]: types that keep it safe
 
 pub mod aws;
 pub mod clock;
 pub mod config;
 pub mod conversation;
+pub mod cors;
 pub mod gateway;
 pub mod ledger;
 pub mod opening;
@@ -18,6 +21,8 @@ pub mod parts;
 pub mod personal;
 pub mod problem;
 pub mod random;
+pub mod reach;
+pub mod reaching;
 pub mod reception;
 pub mod rescue;
 pub mod routing;

@@ -19,8 +19,8 @@ use crate::{
     sid::ConversationSid,
     telemetry::{Metric, Metrics},
     twilio::{
-        CallError, ChannelStatus, ConversationState, EventQuery, FlexTask, ParticipantResource, Refusal,
-        TaskResource, Twilio,
+        CallError, ChannelStatus, ConversationState, EventQuery, FlexTask, MessageResource,
+        ParticipantResource, Refusal, TaskResource, Twilio,
     },
 };
 
@@ -155,6 +155,7 @@ impl Opener {
                 }
             }
         }
+        let asked_by = claim.record.opens_for_reach();
         let (contact, sender) = match self.sender(&claim.record, asking).await {
             Ok(known) => known,
             Err(error) if error.is_temporary() => return self.put_off(&claim, &error, deadline).await,
@@ -165,7 +166,7 @@ impl Opener {
             return self.not_a_customer(&claim, contact, deadline).await;
         }
         let routing = self.routing(&claim.record, contact.as_ref());
-        let new = new_interaction(&claim.record.sid, &routing, &self.defaults.workspace);
+        let new = new_interaction(&claim.record.sid, &routing, asked_by, &self.defaults.workspace);
         match self.twilio.create_interaction(&new, asking).await {
             Ok(created) => {
                 let interaction = Interaction {
@@ -191,18 +192,19 @@ impl Opener {
         }
     }
 
-    /// How the Interaction is to be routed: as the rules say, or, where it takes the place of an earlier one,
-    /// as that was, with the number of the re-invite that it is.
+    /// How the Interaction is to be routed: as the rules or an outbound reach say, or, where it takes the place
+    /// of an earlier one, as that was, with the number of the re-invite that it is.
     fn routing(&self, record: &Conversation, contact: Option<&Contact>) -> Routing {
-        match record.reinvites {
-            0 => self.by_rules(record, contact),
-            number => self.again(record, contact, number),
+        match (record.reinvites, &record.routing) {
+            (0, Some(asked)) if record.opens_for_reach().is_some() => asked.clone(),
+            (0, _) => self.by_rules(record, contact),
+            (number, _) => self.again(record, contact, number),
         }
     }
 
     fn by_rules(&self, record: &Conversation, contact: Option<&Contact>) -> Routing {
         let message = record.message.clone().unwrap_or_default();
-        self.rules.route(&message, contact, &self.defaults)
+        self.rules.route(&message, contact, record.outbound.as_ref(), &self.defaults)
     }
 
     /// How the re-invite of this number is to be routed: as the Interaction was first; where nobody knows, as
@@ -307,6 +309,9 @@ impl Opener {
         record: &Conversation,
         deadline: Deadline,
     ) -> Result<(Option<Contact>, Sender), CallError> {
+        if record.opens_for_reach().is_some() {
+            return Ok((record.contact.clone(), Sender::Customer));
+        }
         let message = record.message.as_ref();
         let author = message.and_then(|message| message.author.as_ref()).map(|author| author.as_str());
         let participant = message.and_then(|message| message.participant.as_ref());
@@ -455,4 +460,18 @@ pub fn contact_of(participant: ParticipantResource) -> Contact {
         identity: participant.identity,
         joined: participant.date_created,
     }
+}
+
+/// The first thing that the customer said, of messages that Twilio lists newest first.
+#[must_use]
+pub fn first_of_customer(
+    messages: Vec<MessageResource>,
+    contact: Option<&Contact>,
+) -> Option<MessageResource> {
+    let is_theirs = |message: &MessageResource| {
+        let author = message.author.as_ref().map(|author| author.as_str());
+        author.is_some()
+            && contact::sender_among(author, message.participant_sid.as_ref(), contact) == Sender::Customer
+    };
+    messages.into_iter().rev().find(is_theirs)
 }

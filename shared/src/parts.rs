@@ -10,6 +10,7 @@ use crate::{
     ledger::Ledger,
     opening::Opener,
     random::{Random, SystemRandom},
+    reaching::Reacher,
     reception::Reception,
     rescue::Rescuer,
     secrets::{SecretSource, Secrets},
@@ -51,6 +52,10 @@ pub struct Parts {
     pub reception: Reception,
     /// Looks after conversations, and holds what opens Interactions.
     pub rescuer: Rescuer,
+    /// Makes outbound reaches.
+    pub reacher: Reacher,
+    /// What the callers of functions that Twilio does not call must know.
+    pub secrets: Arc<Secrets>,
 }
 
 impl Parts {
@@ -83,7 +88,13 @@ impl Parts {
         };
         let verifier = Verifier::new(settings.public_base_url.clone());
         Self {
-            reception: Reception::new(verifier, secrets, opener.metrics.clone()),
+            reception: Reception::new(verifier, Arc::clone(&secrets), opener.metrics.clone()),
+            reacher: Reacher {
+                opener: opener.clone(),
+                service: settings.chat_service.clone(),
+                timers: Arc::new(settings.outbound.timers.clone()),
+            },
+            secrets,
             rescuer: Rescuer {
                 opener,
                 rules: Arc::new(settings.orphans.clone()),

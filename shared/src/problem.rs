@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 /// A JSON answer.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
@@ -23,6 +24,22 @@ pub fn problem(status: StatusCode, error: &str, detail: &str) -> Response<Bytes>
     }
     let title = status.canonical_reason().unwrap_or("Error");
     let body = Problem { title, status: status.as_u16(), error, detail };
+    answer(status, HeaderValue::from_static("application/problem+json"), &body)
+}
+
+/// A problem of which there is more to say: `more` are further members of its body.
+#[must_use]
+pub fn problem_with(
+    status: StatusCode,
+    error: &str,
+    detail: &str,
+    more: Map<String, Value>,
+) -> Response<Bytes> {
+    let mut body = more;
+    body.insert("title".to_owned(), status.canonical_reason().unwrap_or("Error").into());
+    body.insert("status".to_owned(), status.as_u16().into());
+    body.insert("error".to_owned(), error.into());
+    body.insert("detail".to_owned(), detail.into());
     answer(status, HeaderValue::from_static("application/problem+json"), &body)
 }
 

@@ -4,10 +4,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    conversation::{ChannelType, Contact, FirstMessage, Routing},
+    conversation::{ChannelType, Contact, FirstMessage, Outbound, Routing},
     personal::Personal,
+    reach::{InitiatedBy, Initiator},
     sid::{ConversationSid, WorkerSid, WorkflowSid, WorkspaceSid},
-    twilio::{NewInteraction, REINVITES_ATTRIBUTE},
+    twilio::{NewInteraction, REACH_ATTRIBUTE, REINVITES_ATTRIBUTE},
 };
 
 /// The operator's rules, the first that matches wins.
@@ -70,27 +71,38 @@ impl RoutingRules {
         self.0.iter().any(|rule| rule.when.proxy_address.is_some())
     }
 
-    /// How a conversation is routed.
+    /// How a conversation is routed. What an outbound reach has left for it goes below what the rules say.
     #[must_use]
     pub fn route(
         &self,
         message: &FirstMessage,
         contact: Option<&Contact>,
+        outbound: Option<&Outbound>,
         defaults: &RoutingDefaults,
     ) -> Routing {
         let author = message.author.as_ref().map(|author| author.as_str());
         let channel_type = ChannelType::of(author, contact, &message.attributes);
         let proxy = contact.and_then(|contact| contact.proxy_address.as_ref()).map(|proxy| proxy.as_str());
-        let rule = self.0.iter().find(|rule| rule.when.holds(channel_type, proxy, &message.attributes));
+        // What a back end sends along with a reach may choose a rule, as a conversation's attributes may.
+        let known = outbound.map_or(&message.attributes, |outbound| &outbound.attributes);
+        let rule = self.0.iter().find(|rule| {
+            rule.when.holds(channel_type, proxy, &message.attributes)
+                || rule.when.holds(channel_type, proxy, known)
+        });
 
-        let mut attributes = rule.map(|rule| rule.attributes.clone()).unwrap_or_default();
+        let mut attributes = outbound.map(|outbound| outbound.attributes.0.clone()).unwrap_or_default();
+        attributes.extend(rule.map(|rule| rule.attributes.clone()).unwrap_or_default());
         if let Some(worker) = rule.and_then(|rule| rule.known_worker_sid.as_ref()) {
             // A workflow's target names it: `"known_worker_sid": "task.known_worker_sid"`.
             attributes.insert("known_worker_sid".to_owned(), worker.as_str().into());
         }
         describe_customer(&mut attributes, message, contact, channel_type);
+        if let Some(outbound) = outbound {
+            describe_reach(&mut attributes, outbound);
+        }
         Routing {
             channel_type,
+            agent: None,
             workflow: rule
                 .and_then(|rule| rule.workflow_sid.clone())
                 .unwrap_or_else(|| defaults.workflow.clone()),
@@ -101,6 +113,34 @@ impl RoutingRules {
             timeout: rule.and_then(|rule| rule.timeout),
             attributes: Personal(attributes),
         }
+    }
+}
+
+impl RoutingRules {
+    /// How the Interaction of an outbound reach is routed: to the agent who begins, or as a message of the
+    /// customer would be.
+    #[must_use]
+    pub fn route_reach(
+        &self,
+        initiator: &Initiator,
+        outbound: &Outbound,
+        contact: &Contact,
+        defaults: &RoutingDefaults,
+    ) -> Routing {
+        let routing = self.route(&FirstMessage::default(), Some(contact), Some(outbound), defaults);
+        match initiator {
+            Initiator::Agent(agent) => Routing { agent: Some(agent.clone()), ..routing },
+            Initiator::Api | Initiator::System { .. } => routing,
+        }
+    }
+}
+
+/// Writes which outbound reach a task belongs to.
+fn describe_reach(attributes: &mut Map<String, Value>, outbound: &Outbound) {
+    let reach = json!({"id": outbound.reach, "initiatedBy": outbound.initiated_by});
+    attributes.insert(REACH_ATTRIBUTE.to_owned(), reach);
+    if let Some(name) = &outbound.customer_name {
+        attributes.insert("customerName".to_owned(), name.as_str().into());
     }
 }
 
@@ -170,24 +210,31 @@ fn pre_engagement(attributes: &Map<String, Value>) -> Option<Value> {
 
 /// The Interaction to ask Twilio for
 /// ([Interactions](https://www.twilio.com/docs/flex/developer/conversations/interactions-api/interactions)).
+/// The customer is in the conversation already, whoever begins.
 #[must_use]
 pub fn new_interaction(
     conversation: &ConversationSid,
     routing: &Routing,
+    initiated_by: Option<InitiatedBy>,
     workspace: &WorkspaceSid,
 ) -> NewInteraction {
+    let initiated_by = match initiated_by {
+        Some(InitiatedBy::Agent) if routing.agent.is_some() => "agent",
+        Some(InitiatedBy::Api) => "api",
+        _ => "customer",
+    };
     NewInteraction {
         channel: Personal(json!({
             "type": routing.channel_type,
-            "initiated_by": "customer",
+            "initiated_by": initiated_by,
             "properties": {"media_channel_sid": conversation},
         })),
         routing: routing_parameter(routing, workspace),
     }
 }
 
-/// The `Routing` parameter of an Interaction or an invite. It names neither worker nor queue: the workflow
-/// decides.
+/// The `Routing` parameter of an Interaction or an invite. It names worker and queue only where an agent begins;
+/// else the workflow decides.
 #[must_use]
 pub fn routing_parameter(routing: &Routing, workspace: &WorkspaceSid) -> Personal<Value> {
     let mut properties = json!({
@@ -202,6 +249,10 @@ pub fn routing_parameter(routing: &Routing, workspace: &WorkspaceSid) -> Persona
     if let Some(timeout) = routing.timeout {
         properties["timeout"] = timeout.into();
     }
+    if let Some(agent) = &routing.agent {
+        properties["worker_sid"] = agent.worker.as_str().into();
+        properties["queue_sid"] = agent.queue.as_str().into();
+    }
     Personal(json!({"properties": properties}))
 }
 
@@ -210,7 +261,9 @@ pub fn routing_parameter(routing: &Routing, workspace: &WorkspaceSid) -> Persona
 /// ([park an Interaction](https://www.twilio.com/docs/flex/developer/conversations/park-an-interaction)).
 #[must_use]
 pub fn reinvite_routing(first: &Routing, number: u32, defaults: &RoutingDefaults) -> Routing {
-    let mut again = Routing { workflow: defaults.fallback_workflow.clone(), ..first.clone() };
+    // The agent who began may be the one who declined.
+    let workflow = defaults.fallback_workflow.clone();
+    let mut again = Routing { workflow, agent: None, ..first.clone() };
     again.attributes.0.insert(REINVITES_ATTRIBUTE.to_owned(), number.into());
     again
 }
@@ -244,7 +297,7 @@ mod tests {
 
     #[test]
     fn without_rules_everything_goes_to_the_default_workflow() {
-        let routing = RoutingRules::default().route(&message("+15551230001", "{}"), None, &defaults());
+        let routing = RoutingRules::default().route(&message("+15551230001", "{}"), None, None, &defaults());
         assert_eq!(routing.workflow, defaults().workflow);
         assert_eq!(
             Value::Object(routing.attributes.0),
@@ -260,7 +313,7 @@ mod tests {
                   "attributes":{{"skill":"billing","from":"forged"}},"known_worker_sid":"WK00000000000000000000000000000001"}},
                 {{"match":{{}},"priority":9}}]"#
         ));
-        let routing = rules.route(&message("+15551230001", "{}"), None, &defaults());
+        let routing = rules.route(&message("+15551230001", "{}"), None, None, &defaults());
         assert_eq!(
             (routing.workflow.as_str(), routing.priority, routing.timeout),
             (BILLING, Some(7), Some(60))
@@ -269,7 +322,7 @@ mod tests {
         assert_eq!(routing.attributes["skill"], "billing");
         assert_eq!(routing.attributes["from"], "+15551230001");
         assert_eq!(routing.attributes["known_worker_sid"], "WK00000000000000000000000000000001");
-        assert_eq!(rules.route(&message("guest", "{}"), None, &defaults()).priority, Some(9));
+        assert_eq!(rules.route(&message("guest", "{}"), None, None, &defaults()).priority, Some(9));
     }
 
     #[test]
@@ -282,7 +335,7 @@ mod tests {
         assert!(rules.need_proxy_address());
         let contact = Contact { proxy_address: Some("+15557770000".to_owned().into()), ..Contact::default() };
         let priority = |author, attributes, contact| {
-            rules.route(&message(author, attributes), contact, &defaults()).priority
+            rules.route(&message(author, attributes), contact, None, &defaults()).priority
         };
         assert_eq!(priority("+15551230001", "{}", Some(&contact)), Some(1));
         assert_eq!(priority("guest", r#"{"department":"billing"}"#, None), Some(2));
@@ -297,7 +350,7 @@ mod tests {
         let attributes = r#"{"pre_engagement_data":{"from":"ceo","customerAddress":"x","skill":"vip",
             "preEngagement":{"a":1},"friendlyName":"Ada"}}"#;
         let rules = rules(r#"[{"attributes":{"skill":"general"}}]"#);
-        let routing = rules.route(&message("guest-1", attributes), None, &defaults());
+        let routing = rules.route(&message("guest-1", attributes), None, None, &defaults());
         assert_eq!(routing.attributes["skill"], "general");
         assert_eq!(routing.attributes["from"], "guest-1");
         assert_eq!(routing.attributes["customerName"], "Ada");
@@ -310,12 +363,14 @@ mod tests {
         let routing = RoutingRules::default().route(
             &message("guest-1", r#"{"pre_engagement_data":"{\"friendlyName\":\"Ada\"}"}"#),
             None,
+            None,
             &defaults(),
         );
         assert_eq!(routing.attributes["preEngagement"]["friendlyName"], "Ada");
         for odd in ["7", "[1]", "null", "\"not json\""] {
             let attributes = format!(r#"{{"pre_engagement_data":{odd}}}"#);
-            let routing = RoutingRules::default().route(&message("guest-1", &attributes), None, &defaults());
+            let routing =
+                RoutingRules::default().route(&message("guest-1", &attributes), None, None, &defaults());
             assert!(!routing.attributes.contains_key("preEngagement"), "{odd}");
         }
     }
@@ -325,7 +380,7 @@ mod tests {
     fn a_re_invite_goes_to_its_own_workflow_with_everything_else_as_it_was() {
         let rules =
             rules(r#"[{"priority":7,"timeout":60,"task_channel":"sms","attributes":{"skill":"billing"}}]"#);
-        let first = rules.route(&message("+15551230001", "{}"), None, &defaults());
+        let first = rules.route(&message("+15551230001", "{}"), None, None, &defaults());
         let again = reinvite_routing(&first, 2, &defaults());
         assert_eq!(again.workflow, defaults().fallback_workflow);
         assert_eq!((again.priority, again.timeout, again.task_channel.as_str()), (Some(7), Some(60), "sms"));

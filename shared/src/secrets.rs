@@ -37,7 +37,7 @@ impl fmt::Debug for Secret {
 }
 
 /// Everything secret that the functions need. In Secrets Manager this is the JSON text of the secret.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Credentials {
     /// The account's primary auth token: signs Twilio's requests to us and is the password of ours to it.
     pub auth_token: Secret,
@@ -45,6 +45,10 @@ pub struct Credentials {
     /// [rotation](https://www.twilio.com/docs/iam/api/authtoken).
     #[serde(default)]
     pub auth_token_secondary: Option<Secret>,
+    /// The keys by which back ends call `outbound-participant`. Several, so that one can be replaced without a
+    /// gap.
+    #[serde(default)]
+    pub outbound_api_keys: Vec<Secret>,
 }
 
 impl Credentials {
@@ -77,8 +81,8 @@ pub enum SecretsError {
     Unreadable,
     /// The secret is not what it should be. Says where, never what stands there.
     #[error(
-        "the secret of TWILIO_SECRET_ARN must be JSON with a text `auth_token` \
-         (and perhaps `auth_token_secondary`); it is wrong at line {line}, column {column}"
+        "the secret of TWILIO_SECRET_ARN must be JSON with a text `auth_token` (and perhaps \
+         `auth_token_secondary` and a list `outbound_api_keys`); it is wrong at line {line}, column {column}"
     )]
     Malformed {
         /// Line of the JSON text.
@@ -152,7 +156,7 @@ impl Secrets {
         };
         match self.read().await {
             Ok(new) => {
-                let changed = new.signing_tokens() != old.signing_tokens();
+                let changed = new != *old;
                 self.keep(new, now, Some(now));
                 changed
             }

@@ -53,6 +53,18 @@ pub enum Metric {
     MalformedRequest,
     /// A signed event of another account or another Conversations service.
     ForeignEvent,
+    /// An outbound reach was made.
+    ReachDone,
+    /// An outbound reach was not made; nothing of it is left.
+    ReachRefused,
+    /// The first message of an outbound reach did not reach the customer.
+    ReachUndelivered,
+    /// A conversation was closed to make room for an outbound reach that asked for it.
+    ConversationReplaced,
+    /// A caller of `outbound-participant` without valid credentials.
+    CallerRefused,
+    /// A caller or a sender reached its limit.
+    RateLimited,
     /// The state table could not be asked or written.
     TableUnavailable,
     /// Something due could not be dealt with in this sweep.
@@ -127,8 +139,8 @@ impl FormatTime for ClockTime {
 }
 
 /// Our own crates. Whatever else logs is heard from warnings on: at lower levels the AWS SDK shows bodies.
-const OUR_CRATES: [&str; 5] =
-    ["shared", "inbound_webhook", "orphan_sweeper", "taskrouter_events", "flexglue"];
+const OUR_CRATES: [&str; 6] =
+    ["shared", "inbound_webhook", "orphan_sweeper", "outbound_participant", "taskrouter_events", "flexglue"];
 
 /// Log lines as JSON, to `writer`.
 pub fn subscriber<W>(

@@ -9,6 +9,7 @@
 )]
 
 pub mod loopback;
+pub mod outbound;
 pub mod rig;
 pub mod runtime_api;
 pub mod tale;

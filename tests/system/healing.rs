@@ -259,8 +259,9 @@ async fn an_interaction_opened_by_somebody_else_is_adopted() {
     let settings = &rig.system.settings;
     let parts = shared::parts::Parts::new("by-hand", settings, &world);
     let routing =
-        settings.rules.route(&shared::conversation::FirstMessage::default(), None, &settings.routing);
-    let new = shared::routing::new_interaction(&sid.parse().unwrap(), &routing, &settings.routing.workspace);
+        settings.rules.route(&shared::conversation::FirstMessage::default(), None, None, &settings.routing);
+    let new =
+        shared::routing::new_interaction(&sid.parse().unwrap(), &routing, None, &settings.routing.workspace);
     let by_hand = parts
         .rescuer
         .opener
@@ -303,7 +304,7 @@ async fn a_dry_run_changes_nothing() {
     let request = SweepRequest { dry_run: true, ..SweepRequest::default() };
     let report = sweeper.sweep(request, flexglue_tests::rig::forever()).await;
     assert_eq!((report.due, report.left), (1, 1));
-    assert_eq!(report.plan[0].conversation_sid.as_str(), sid);
+    assert_eq!(report.plan[0].conversation_sid.as_ref().unwrap().as_str(), sid);
     assert_eq!(report.plan[0].would, "create its Interaction, unless Twilio has it already");
     assert_eq!(table(), before);
     assert!(rig.system.twilio.requests()[calls..].iter().all(|request| request.method == "GET"));

@@ -14,6 +14,7 @@ mod healing;
 mod killed;
 mod messages;
 mod orphans;
+mod outbound;
 mod set_up;
 mod stories;
 mod table;

@@ -9,6 +9,7 @@ use http::{Method, Request, Response};
 use inbound_webhook::InboundWebhook;
 use lambda_http::request::LambdaRequest;
 use orphan_sweeper::{OrphanSweeper, SweepReport, SweepRequest};
+use outbound_participant::OutboundParticipant;
 use serde_json::Value;
 use shared::{
     aws,
@@ -38,6 +39,15 @@ pub const CONVERSATIONS_PATH: &str = "/webhooks/conversations";
 
 /// Where `taskrouter-events` is reached.
 pub const TASKROUTER_PATH: &str = "/webhooks/taskrouter";
+
+/// Where `outbound-participant` is reached.
+pub const OUTBOUND_PATH: &str = "/outbound";
+
+/// The API key of local back ends.
+pub const OUTBOUND_API_KEY: &str = "local-back-end";
+
+/// From where local plugins call.
+pub const PLUGIN_ORIGIN: &str = "https://flex.twilio.com";
 
 /// The TaskRouter events that `taskrouter-events` reads.
 pub const TASKROUTER_EVENTS: [&str; 8] = [
@@ -130,6 +140,9 @@ impl System {
             ("FLEX_WORKFLOW_SID", account.workflow_sid.clone()),
             ("FLEX_CHAT_SERVICE_SID", account.chat_service_sid.clone()),
             ("PUBLIC_BASE_URL", options.public_url),
+            ("OUTBOUND_SENDERS", format!("{SMS_NUMBER},{WHATSAPP_NUMBER}")),
+            ("OUTBOUND_API_KEYS", OUTBOUND_API_KEY.to_owned()),
+            ("OUTBOUND_ALLOWED_ORIGINS", format!("{PLUGIN_ORIGIN},http://localhost:3000")),
             ("TWILIO_FLEX_API_URL", "http://twilio.local/flex-api".to_owned()),
             ("TWILIO_CONVERSATIONS_API_URL", "http://twilio.local/conversations".to_owned()),
             ("TWILIO_TASKROUTER_API_URL", "http://twilio.local/taskrouter".to_owned()),
@@ -176,6 +189,12 @@ impl System {
         InboundWebhook::new(&self.settings, world)
     }
 
+    /// One instance of `outbound-participant`.
+    #[must_use]
+    pub fn outbound_participant(&self, world: &World) -> OutboundParticipant {
+        OutboundParticipant::new(&self.settings, world)
+    }
+
     /// One instance of `taskrouter-events`.
     #[must_use]
     pub fn taskrouter_events(&self, world: &World) -> TaskRouterEvents {
@@ -200,9 +219,15 @@ impl System {
         let clock = Arc::clone(&self.clock);
         let inbound = InProcess(Arc::new(self.inbound_webhook(world)));
         let events = InProcess(Arc::new(self.taskrouter_events(world)));
+        let outbound: Arc<dyn Function> = Arc::new(InProcess(Arc::new(self.outbound_participant(world))));
+        let reach = format!("{OUTBOUND_PATH}/{{id}}");
         Routes::new(shape, Arc::new(move || clock.now().as_millis()))
             .route(Method::POST, CONVERSATIONS_PATH, Arc::new(inbound))
             .route(Method::POST, TASKROUTER_PATH, Arc::new(events))
+            .route(Method::POST, OUTBOUND_PATH, Arc::clone(&outbound))
+            .route(Method::OPTIONS, OUTBOUND_PATH, Arc::clone(&outbound))
+            .route(Method::GET, &reach, Arc::clone(&outbound))
+            .route(Method::OPTIONS, &reach, outbound)
     }
 }
 

@@ -41,7 +41,7 @@ impl InboundWebhook {
     /// The function as `settings` say, in `world`.
     #[must_use]
     pub fn new(settings: &Settings, world: &World) -> Self {
-        let Parts { reception, rescuer } = Parts::new("inbound-webhook", settings, world);
+        let Parts { reception, rescuer, .. } = Parts::new("inbound-webhook", settings, world);
         Self {
             account: settings.account.clone(),
             chat_service: settings.chat_service.clone(),

@@ -335,7 +335,11 @@ impl OrphanSweeper {
             for conversation in unknown {
                 if let Some(Verdict::Open(_)) = self.verdict_if_shown(&conversation, deadline).await? {
                     let would = "adopt: create its Interaction, unless Twilio has it already".to_owned();
-                    report.plan.push(Planned { conversation_sid: conversation.sid, would });
+                    report.plan.push(Planned {
+                        conversation_sid: Some(conversation.sid),
+                        outbound_id: None,
+                        would,
+                    });
                 }
             }
             next = after;

@@ -21,8 +21,9 @@ use shared::{
     clock::Deadline,
     config::Settings,
     conversation::Stage,
-    ledger::{DUE_SHARDS, LedgerError},
+    ledger::{DUE_SHARDS, Due, LedgerError},
     parts::{Parts, World},
+    reaching::Reacher,
     rescue::{Ending, Rescuer},
     sid::{ChatServiceSid, ConversationSid},
     telemetry::Metric,
@@ -46,6 +47,7 @@ pub struct SweepRequest {
 #[derive(Debug)]
 pub struct OrphanSweeper {
     rescuer: Rescuer,
+    reacher: Reacher,
     chat_service: ChatServiceSid,
     public_base_url: Option<PublicBaseUrl>,
     system_authors: Vec<String>,
@@ -70,8 +72,10 @@ impl OrphanSweeper {
     /// The function as `settings` say, in `world`.
     #[must_use]
     pub fn new(settings: &Settings, world: &World) -> Self {
+        let Parts { rescuer, reacher, .. } = Parts::new("orphan-sweeper", settings, world);
         Self {
-            rescuer: Parts::new("orphan-sweeper", settings, world).rescuer,
+            rescuer,
+            reacher,
             chat_service: settings.chat_service.clone(),
             public_base_url: settings.public_base_url.clone(),
             system_authors: settings.system_authors.clone(),
@@ -95,13 +99,16 @@ impl OrphanSweeper {
         if request.dry_run {
             return Box::pin(self.plan(due, report, deadline)).await;
         }
-        let endings = stream::iter(due).map(|sid| self.settle(sid, deadline)).buffer_unordered(AT_ONCE);
-        let mut report = endings
-            .fold(report, |mut report, ending| async move {
+        // A reach waits for its conversation where both are due.
+        let (reaches, conversations) = due.into_iter().partition(|due| matches!(due, Due::Reach(_)));
+        for due in [conversations, reaches] {
+            let due: Vec<Due> = due;
+            let mut endings =
+                stream::iter(due).map(|due| self.settle(due, deadline)).buffer_unordered(AT_ONCE);
+            while let Some(ending) = endings.next().await {
                 report.count(ending);
-                report
-            })
-            .await;
+            }
+        }
         if request.backfill_hours > 0 {
             Box::pin(self.backfill(request.backfill_hours, &mut report, deadline)).await;
         }
@@ -110,8 +117,8 @@ impl OrphanSweeper {
         report
     }
 
-    /// The conversations that are due, from all parts of the index.
-    async fn due(&self, deadline: Deadline) -> Result<Vec<ConversationSid>, LedgerError> {
+    /// What is due, from all parts of the index.
+    async fn due(&self, deadline: Deadline) -> Result<Vec<Due>, LedgerError> {
         let now = self.rescuer.opener.clock.now();
         let ledger = &self.rescuer.opener.ledger;
         let shards: Vec<_> = stream::iter(0..DUE_SHARDS)
@@ -124,12 +131,16 @@ impl OrphanSweeper {
     }
 
     /// Brings one record to its end, or a step nearer.
-    async fn settle(&self, sid: ConversationSid, deadline: Deadline) -> Ending {
+    async fn settle(&self, due: Due, deadline: Deadline) -> Ending {
         if deadline.remaining() < SHORTEST {
             return Ending::Left;
         }
         let deadline = deadline.or_sooner(PER_RECORD);
-        self.settle_in_time(&sid, deadline).await.unwrap_or_else(|error| self.failed(&error))
+        let settled = match &due {
+            Due::Conversation(sid) => Box::pin(self.settle_in_time(sid, deadline)).await,
+            Due::Reach(id) => Box::pin(self.reacher.settle(id, deadline)).await,
+        };
+        settled.unwrap_or_else(|error| self.failed(&error))
     }
 
     async fn settle_in_time(&self, sid: &ConversationSid, deadline: Deadline) -> Result<Ending, LedgerError> {

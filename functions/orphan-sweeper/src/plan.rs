@@ -5,6 +5,8 @@ use futures_util::{StreamExt as _, stream};
 use shared::{
     clock::Deadline,
     conversation::{Finding, Stage},
+    ledger::Due,
+    reaching::Reacher,
     rescue::Plan,
     sid::ConversationSid,
 };
@@ -14,25 +16,37 @@ use crate::{AT_ONCE, OrphanSweeper, Planned, SHORTEST, SweepReport};
 impl OrphanSweeper {
     pub(crate) async fn plan(
         &self,
-        due: Vec<ConversationSid>,
+        due: Vec<Due>,
         mut report: SweepReport,
         deadline: Deadline,
     ) -> SweepReport {
         report.left = due.len();
-        report.plan = stream::iter(due)
-            .map(|conversation_sid| async move {
-                let would = self.would(&conversation_sid, deadline).await;
-                Planned { conversation_sid, would }
-            })
-            .buffered(AT_ONCE)
-            .collect()
-            .await;
+        report.plan =
+            stream::iter(due).map(|due| self.would(due, deadline)).buffered(AT_ONCE).collect().await;
         self.plan_discovery(&mut report, deadline).await;
         tracing::info!(?report, "a sweep that changes nothing");
         report
     }
 
-    async fn would(&self, sid: &ConversationSid, deadline: Deadline) -> String {
+    async fn would(&self, due: Due, deadline: Deadline) -> Planned {
+        match due {
+            Due::Conversation(sid) => {
+                let would = self.would_settle(&sid, deadline).await;
+                Planned { conversation_sid: Some(sid), outbound_id: None, would }
+            }
+            Due::Reach(id) => match self.rescuer.opener.ledger.reach(&id, deadline).await {
+                Ok(Some(reach)) => Planned {
+                    would: Reacher::would(&reach).to_owned(),
+                    conversation_sid: reach.conversation,
+                    outbound_id: Some(id),
+                },
+                Ok(None) => Planned::of_reach(id, "nothing: it is forgotten".to_owned()),
+                Err(error) => Planned::of_reach(id, format!("not known: {error}")),
+            },
+        }
+    }
+
+    async fn would_settle(&self, sid: &ConversationSid, deadline: Deadline) -> String {
         if deadline.remaining() < SHORTEST {
             return "not looked at: the time is over".to_owned();
         }

@@ -36,7 +36,7 @@ impl TaskRouterEvents {
     /// The function as `settings` say, in `world`.
     #[must_use]
     pub fn new(settings: &Settings, world: &World) -> Self {
-        let Parts { reception, rescuer } = Parts::new("taskrouter-events", settings, world);
+        let Parts { reception, rescuer, .. } = Parts::new("taskrouter-events", settings, world);
         Self {
             account: settings.account.clone(),
             workspace: settings.routing.workspace.clone(),

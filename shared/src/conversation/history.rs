@@ -15,6 +15,12 @@ use crate::{
 pub enum What {
     /// A participant joined.
     Joined,
+    /// An outbound reach wrote into it, or is about to.
+    ReachedOut,
+    /// An agent was invited into it by an outbound reach.
+    Invited,
+    /// An outbound reach that could not be made leaves a customer's message behind, to be served.
+    HandedOver,
     /// A message was taken for a customer's, and the right to open the Interaction with it.
     Claimed,
     /// A claim whose owner is gone went to another owner.

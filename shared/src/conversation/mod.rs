@@ -33,9 +33,10 @@ pub use self::{
 use crate::{
     clock::Timestamp,
     personal::Personal,
+    reach::{InitiatedBy, ReachId},
     sid::{
-        ConversationParticipantSid, ConversationSid, InteractionChannelSid, InteractionSid, TaskSid,
-        WorkflowSid,
+        ConversationParticipantSid, ConversationSid, InteractionChannelSid, InteractionSid, QueueSid,
+        TaskSid, WorkerSid, WorkflowSid,
     },
 };
 
@@ -58,6 +59,9 @@ pub struct Conversation {
     /// How the Interaction was routed first; a re-invite restores it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routing: Option<Routing>,
+    /// The outbound reach by which flexglue began it, or has last written in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outbound: Option<Outbound>,
     /// The Interaction, once Twilio has accepted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interaction: Option<Interaction>,
@@ -235,27 +239,54 @@ pub struct Routing {
     /// The task's time to live in seconds, where a rule sets it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<u32>,
+    /// The agent who begins, where one does: the task is theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Agent>,
     /// The task's attributes.
     #[serde(with = "as_text")]
     pub attributes: Personal<Map<String, Value>>,
 }
 
+/// An agent to whom a task is pinned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agent {
+    /// Who.
+    pub worker: WorkerSid,
+    /// The queue that the task counts for.
+    pub queue: QueueSid,
+}
+
+/// An outbound reach, as far as its conversation has to know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outbound {
+    /// Which.
+    pub reach: ReachId,
+    /// Who began.
+    pub initiated_by: InitiatedBy,
+    /// The customer's name, as whoever began gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_name: Option<Personal<String>>,
+    /// Attributes for the task of a reply.
+    #[serde(default, with = "as_text")]
+    pub attributes: Personal<Map<String, Value>>,
+}
+
 /// JSON objects that are not ours are kept as text, to the letter: DynamoDB's own types would change
 /// their numbers.
-mod as_text {
+pub(crate) mod as_text {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
     use serde_json::{Map, Value};
 
     use crate::personal::Personal;
 
-    pub(super) fn serialize<S: Serializer>(
+    pub(crate) fn serialize<S: Serializer>(
         object: &Personal<Map<String, Value>>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serde_json::to_string(&object.0).map_err(ser::Error::custom)?.serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Personal<Map<String, Value>>, D::Error> {
         let text = String::deserialize(deserializer)?;

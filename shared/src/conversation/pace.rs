@@ -40,6 +40,26 @@ pub const REMEMBER_CLOSED: Duration = Duration::from_hours(24 * 30);
 /// message opens it as if it were new.
 pub const REMEMBER_SEEN: Duration = Duration::from_hours(24 * 90);
 
+/// How long an outbound reach is tried. Nobody wants to be called back hours after they asked, or reminded of
+/// what is over.
+pub const REACH_LIMIT: Duration = Duration::from_hours(1);
+
+/// How long the answer to an outbound reach is kept: the same request gets the same answer for a day.
+pub const REMEMBER_REACH: Duration = Duration::from_hours(48);
+
+/// The pause before the next look whether a first message was delivered, after `looks` such looks; `None` where
+/// that was enough of them.
+#[must_use]
+pub fn delivery(looks: u32) -> Option<Duration> {
+    let minutes = match looks {
+        0 => 1,
+        1 => 5,
+        2 => 30,
+        _ => return None,
+    };
+    Some(Duration::from_mins(minutes))
+}
+
 /// How long what happened is kept for `flexglue explain`.
 pub const REMEMBER_HISTORY: Duration = Duration::from_hours(24 * 90);
 

@@ -28,8 +28,19 @@ pub struct Picture {
     pub invited: Option<Vec<TaskSid>>,
     /// The ends of tasks that are gone, as TaskRouter's event log tells; `None` where it says nothing.
     pub ends: BTreeMap<TaskSid, Option<TaskEnd>>,
+    /// Whether the customer has written, where that was asked.
+    pub customer_wrote: Option<bool>,
     /// The highest number of a re-invite of ours that a task carried.
     pub reinvites: u32,
+}
+
+impl Picture {
+    /// Whether a customer waits for anything: everybody does but one to whom an agent wrote first, and who has
+    /// not answered.
+    #[must_use]
+    pub fn somebody_waits(&self) -> bool {
+        self.customer_wrote != Some(false)
+    }
 }
 
 /// What Twilio says of a channel.
@@ -77,6 +88,8 @@ pub enum Question {
     Invites,
     /// How a task that is gone ended.
     EndOf(TaskSid),
+    /// Whether the customer has written.
+    Messages,
 }
 
 /// How it stands.
@@ -120,6 +133,17 @@ const MOST_INVITES: usize = 10;
 /// Whether anybody serves the customer of `record`.
 #[must_use]
 pub fn judge(record: &Conversation, picture: &Picture, now: Timestamp) -> Judgement {
+    let judgement = whether_anybody_is_there(record, picture, now);
+    // What is done about it then depends on whether there is anybody to be served.
+    let forlorn =
+        matches!(judgement, Judgement::Is(Finding::Orphaned(_) | Finding::Failed(_) | Finding::SettingUp));
+    if forlorn && record.is_one_sided() && picture.customer_wrote.is_none() {
+        return Judgement::Ask(Question::Messages);
+    }
+    judgement
+}
+
+fn whether_anybody_is_there(record: &Conversation, picture: &Picture, now: Timestamp) -> Judgement {
     use Judgement::{Ask, Is};
     match picture.over {
         None => return Ask(Question::Conversation),
@@ -259,6 +283,7 @@ mod tests {
             task_channel: "chat".to_owned(),
             priority: None,
             timeout: None,
+            agent: None,
             attributes: crate::personal::Personal(serde_json::Map::new()),
         });
         record
@@ -305,6 +330,7 @@ mod tests {
                         Question::Tasks => picture.asked_for_tasks = true,
                         Question::Invites => picture.invited = Some(vec![task(1), task(2)]),
                         Question::EndOf(task) => drop(picture.ends.insert(task.clone(), None)),
+                        Question::Messages => picture.customer_wrote = Some(true),
                     }
                     asked.push(question);
                 }

@@ -30,13 +30,13 @@ impl Conversation {
         }
         match finding {
             Finding::Over => Self::closed(Some(self), &self.sid, now),
-            Finding::SettingUp if self.is_overdue(now) => {
-                self.set_up_failed(owner, None, now).or_else(|| self.looked_in_vain(now))
-            }
+            Finding::SettingUp if self.is_overdue(now) => self
+                .set_up_failed(owner, None, picture.somebody_waits(), now)
+                .or_else(|| self.looked_in_vain(now)),
             Finding::SettingUp => self.still_setting_up(now).or_else(|| self.looked_in_vain(now)),
             Finding::Failed(code) => match self.stage {
                 Stage::Orphaned { .. } => self.resumed(picture, rules, owner, now),
-                _ => self.set_up_failed(owner, *code, now),
+                _ => self.set_up_failed(owner, *code, picture.somebody_waits(), now),
             },
             Finding::Other(other) => Some(self.switched_to(other, now)),
             Finding::Served => Some(self.found_well(true, picture, now)),
@@ -62,10 +62,17 @@ impl Conversation {
         }
     }
 
-    /// The customer cannot be served: they are told, and the conversation is closed.
-    pub(super) fn give_up(&self, cause: Cause, code: Option<u32>, now: Timestamp) -> Transition {
+    /// The customer cannot be served: they are told, if they wait for anything, and the conversation is closed.
+    pub(super) fn give_up(
+        &self,
+        cause: Cause,
+        code: Option<u32>,
+        somebody_waits: bool,
+        now: Timestamp,
+    ) -> Transition {
         self.next(now, Happening::new(What::GivenUp, now).code(code), |next| {
-            let steps = next.untold(OrphanRules::last_steps());
+            let last = if somebody_waits { OrphanRules::last_steps() } else { vec![Step::Close] };
+            let steps = next.untold(last);
             next.stage = Stage::Orphaned { cause, steps, done: 0, at_work: None };
             next.attempts = 0;
             next.refused_since = None;
@@ -82,7 +89,13 @@ impl Conversation {
         now: Timestamp,
     ) -> Transition {
         let reinvites = self.reinvites.max(picture.reinvites);
-        let steps = end.event.map(|event| rules.steps(event, reinvites)).unwrap_or_default();
+        let steps = match end.event {
+            // An agent who wrote first is gone, and the customer never answered: whatever they still write
+            // begins a new conversation, and there is nobody to tell anything now.
+            Some(_) if !picture.somebody_waits() => vec![Step::Close],
+            Some(event) => rules.steps(event, reinvites),
+            None => Vec::new(),
+        };
         let mut orphaned = self.orphaned(Cause::TaskEnded, steps, Some(end), owner, now);
         orphaned.next.count_reinvites(picture, now);
         orphaned
@@ -364,7 +377,7 @@ impl Conversation {
         self.is_at_work(owner).then(|| {
             let since = self.refused_since.unwrap_or(now);
             if now.since(since) > pace::REFUSED_LIMIT {
-                return self.give_up(Cause::RefusedForTooLong, code, now);
+                return self.give_up(Cause::RefusedForTooLong, code, true, now);
             }
             self.next(now, Happening::new(What::Refused, now).owner(owner).code(code), |next| {
                 next.attempts += 1;

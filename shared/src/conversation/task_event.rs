@@ -113,6 +113,7 @@ impl TaskFacts {
             task_channel: self.task_channel.clone().unwrap_or_else(|| defaults.task_channel.clone()),
             priority: self.priority,
             timeout: None,
+            agent: None,
             attributes,
         }
     }

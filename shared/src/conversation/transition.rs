@@ -7,10 +7,10 @@
 use std::time::Duration;
 
 use super::{
-    Cause, Contact, Conversation, FirstMessage, Happening, Interaction, Routing, Sender, Stage, What,
-    contact, pace,
+    Cause, Contact, Conversation, FirstMessage, Happening, Interaction, Outbound, Routing, Sender, Stage,
+    What, contact, pace,
 };
-use crate::{clock::Timestamp, sid::ConversationSid};
+use crate::{clock::Timestamp, reach::InitiatedBy, sid::ConversationSid};
 
 /// A change: what to write.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +52,7 @@ impl Conversation {
             contact: None,
             message: None,
             routing: None,
+            outbound: None,
             interaction: None,
             asked_since: None,
             attempts: 0,
@@ -171,6 +172,141 @@ impl Conversation {
         Ok(current.claimed(owner, now, What::Claimed, |next| {
             next.message.get_or_insert(message);
         }))
+    }
+
+    /// An outbound reach has a conversation in which the customer takes part: `owner` alone may now ask for the
+    /// Interaction, which is routed as the reach says.
+    pub fn claim_for_reach(
+        current: Option<&Self>,
+        sid: &ConversationSid,
+        outbound: Outbound,
+        routing: Routing,
+        contact: Contact,
+        owner: &str,
+        now: Timestamp,
+    ) -> Result<Transition, Standing> {
+        let fresh;
+        let current = if let Some(current) = current {
+            current.claimable(now)?;
+            current
+        } else {
+            fresh = Self::new(sid.clone(), now);
+            &fresh
+        };
+        Ok(current.claimed(owner, now, What::Claimed, |next| {
+            next.outbound = Some(outbound);
+            next.routing = Some(routing);
+            next.contact.get_or_insert(contact);
+            // It is the reach that opens it now, not what the customer may have written before.
+            next.message = None;
+        }))
+    }
+
+    /// A reminder is about to be sent into it: whatever the customer replies is served with what the reach
+    /// knows. `None` where that is recorded, or the conversation is over.
+    #[must_use]
+    pub fn expects_reply(
+        current: Option<&Self>,
+        sid: &ConversationSid,
+        outbound: Outbound,
+        contact: Contact,
+        now: Timestamp,
+    ) -> Option<Transition> {
+        let fresh;
+        let current = match current {
+            Some(Self { stage: Stage::Closing | Stage::Closed, .. }) => return None,
+            Some(current) if current.outbound.as_ref() == Some(&outbound) => return None,
+            Some(current) => current,
+            None => {
+                fresh = Self::new(sid.clone(), now);
+                &fresh
+            }
+        };
+        Some(current.next(now, Happening::new(What::ReachedOut, now), |next| {
+            next.outbound = Some(outbound);
+            next.contact.get_or_insert(contact);
+            next.due_at = current.due_at;
+        }))
+    }
+
+    /// An outbound reach has invited an agent into the conversation, whose Interaction this is.
+    #[must_use]
+    pub fn invited(
+        current: Option<&Self>,
+        sid: &ConversationSid,
+        interaction: Interaction,
+        now: Timestamp,
+    ) -> Option<Transition> {
+        let fresh;
+        let current = match current {
+            Some(Self { stage: Stage::Closing | Stage::Closed, .. }) => return None,
+            Some(current) => current,
+            None => {
+                fresh = Self::new(sid.clone(), now);
+                &fresh
+            }
+        };
+        let happening = Happening::new(What::Invited, now).task(interaction.task.as_ref());
+        let known = current.interaction.as_ref().is_none_or(|known| known.sid == interaction.sid);
+        Some(current.next(now, happening, |next| {
+            next.due_at = current.due_at;
+            if !known {
+                return;
+            }
+            next.interaction = Some(interaction);
+            if matches!(current.stage, Stage::Seen | Stage::Waiting | Stage::Refused { .. } | Stage::Open) {
+                next.is_well(0, now);
+                next.asked_since = None;
+            }
+        }))
+    }
+
+    /// An outbound reach could not be made, but the customer has written into its conversation meanwhile: they
+    /// are served like everybody who writes. `None` where they are already.
+    #[must_use]
+    pub fn handed_over(
+        current: Option<&Self>,
+        sid: &ConversationSid,
+        message: FirstMessage,
+        contact: Contact,
+        now: Timestamp,
+    ) -> Option<Transition> {
+        let fresh;
+        let current = match current {
+            Some(current) if matches!(current.stage, Stage::Seen | Stage::Refused { .. }) => current,
+            Some(_) => return None,
+            None => {
+                fresh = Self::new(sid.clone(), now);
+                &fresh
+            }
+        };
+        Some(current.next(now, Happening::new(What::HandedOver, now), |next| {
+            next.stage = Stage::Waiting;
+            next.message = Some(message);
+            next.contact.get_or_insert(contact);
+            // What the reach wanted is not to be: the customer's message is routed like any other.
+            next.routing = None;
+            next.outbound = None;
+            next.refused_since = None;
+            next.attempts = 0;
+            next.due_at = Some(now);
+        }))
+    }
+
+    /// Who begins, where the Interaction is made for an outbound reach and not for a customer's message.
+    #[must_use]
+    pub fn opens_for_reach(&self) -> Option<InitiatedBy> {
+        let outbound = self.outbound.as_ref().filter(|_| self.message.is_none() && self.reinvites == 0)?;
+        (outbound.initiated_by != InitiatedBy::System).then_some(outbound.initiated_by)
+    }
+
+    /// Whether flexglue wrote first, for an agent, and never heard the customer answer: nobody waits for an
+    /// agent here, as far as is known.
+    #[must_use]
+    pub fn is_one_sided(&self) -> bool {
+        let by_agent =
+            self.outbound.as_ref().is_some_and(|outbound| outbound.initiated_by == InitiatedBy::Agent);
+        by_agent && self.message.is_none() && self.told.is_empty()
     }
 
     /// The sweeper takes over what is due. Where the old owner may have asked for the Interaction, the new
@@ -300,7 +436,7 @@ impl Conversation {
         self.is_claimed_by(owner).then(|| {
             let since = self.refused_since.unwrap_or(now);
             if now.since(since) > pace::REFUSED_LIMIT {
-                return self.give_up(Cause::RefusedForTooLong, code, now);
+                return self.give_up(Cause::RefusedForTooLong, code, !self.is_one_sided(), now);
             }
             self.next(now, Happening::new(What::Refused, now).code(code), |next| {
                 next.stage = Stage::Refused { status, code };
@@ -342,7 +478,13 @@ impl Conversation {
     /// not one of ours that Twilio has deleted, somebody else made and parked it: the conversation is left
     /// alone.
     #[must_use]
-    pub fn set_up_failed(&self, owner: &str, code: Option<u32>, now: Timestamp) -> Option<Transition> {
+    pub fn set_up_failed(
+        &self,
+        owner: &str,
+        code: Option<u32>,
+        somebody_waits: bool,
+        now: Timestamp,
+    ) -> Option<Transition> {
         /// "A duplicate create Channel request was dropped."
         const DUPLICATE_CHANNEL: u32 = 45353;
         if !matches!(self.stage, Stage::SettingUp | Stage::Open) {
@@ -359,7 +501,7 @@ impl Conversation {
                 next.is_at_rest(0, now);
             })
         } else {
-            self.give_up(Cause::SetUpFailed, code, now)
+            self.give_up(Cause::SetUpFailed, code, somebody_waits, now)
         };
         after.next.interaction = None;
         after.happening.code = code;
@@ -610,11 +752,11 @@ mod tests {
 
     #[test]
     fn an_interaction_that_does_not_come_up_is_made_again_once() {
-        let again = setting_up().set_up_failed("s", Some(45381), at(20)).unwrap();
+        let again = setting_up().set_up_failed("s", Some(45381), true, at(20)).unwrap();
         assert_eq!(again.happening.code, Some(45381));
         assert!(again.next.is_claimed_by("s") && again.next.interaction.is_none());
         let second = again.next.has_interaction(interaction(2, at(21)), true, None, at(21)).unwrap().next;
-        let given_up = second.set_up_failed("s", Some(45381), at(60)).unwrap().next;
+        let given_up = second.set_up_failed("s", Some(45381), true, at(60)).unwrap().next;
         let Stage::Orphaned { cause: Cause::SetUpFailed, steps, .. } = &given_up.stage else { panic!() };
         assert_eq!(steps, &OrphanRules::last_steps());
         assert_eq!((given_up.due_at, given_up.interaction), (Some(at(60)), None));

@@ -10,6 +10,7 @@ use super::LedgerError;
 use crate::{
     clock::Timestamp,
     conversation::{Conversation, Happening, pace},
+    reach::{Reach, ReachId},
     sid::{ConversationSid, TaskSid},
 };
 
@@ -22,6 +23,7 @@ pub const DUE_SHARDS: u8 = 16;
 pub(super) const RECORD: &str = "record";
 pub(super) const HISTORY: &str = "history#";
 const CONVERSATION: &str = "conversation#";
+const REACH: &str = "reach#";
 
 /// A task of Flex and the conversation that it belongs to.
 #[derive(Serialize, Deserialize)]
@@ -125,9 +127,10 @@ pub(super) fn shard_key(shard: u8) -> String {
     format!("due#{shard:02}")
 }
 
-/// The shard of a conversation: by the last digits of its SID, which Twilio draws at random.
-fn shard_of(sid: &ConversationSid) -> u8 {
-    let digits = sid.as_str().get(26..).and_then(|digits| u32::from_str_radix(digits, 16).ok());
+/// The shard of what a SID or an id names: by its last digits, which are as good as drawn at random.
+fn shard_of(name: &str) -> u8 {
+    let last = name.len().saturating_sub(8);
+    let digits = name.get(last..).and_then(|digits| u32::from_str_radix(digits, 16).ok());
     u8::try_from(digits.unwrap_or_default() % u32::from(DUE_SHARDS)).unwrap_or_default()
 }
 
@@ -135,7 +138,7 @@ pub(super) fn from_conversation(conversation: &Conversation) -> Result<Item, Led
     dynamo::to_item(RecordItem {
         pk: conversation_key(&conversation.sid),
         sk: RECORD.to_owned(),
-        due_shard: conversation.due_at.map(|_| shard_key(shard_of(&conversation.sid))),
+        due_shard: conversation.due_at.map(|_| shard_key(shard_of(conversation.sid.as_str()))),
         due_at: conversation.due_at,
         forget_at: conversation.forget_at.map(Timestamp::as_seconds),
         conversation: conversation.clone(),
@@ -162,13 +165,69 @@ pub(super) fn to_conversation(item: Item) -> Result<Conversation, LedgerError> {
     dynamo::from_item(item).map(RecordItem::into_conversation).map_err(|_| LedgerError::Unreadable)
 }
 
-/// The conversation that an entry of the index belongs to.
-pub(super) fn sid_of(item: &Item) -> Result<ConversationSid, LedgerError> {
-    item.get("pk")
-        .and_then(|key| key.as_s().ok())
-        .and_then(|key| key.strip_prefix(CONVERSATION))
-        .and_then(|sid| sid.parse().ok())
-        .ok_or(LedgerError::Unreadable)
+/// Something that is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// The record of a conversation.
+    Conversation(ConversationSid),
+    /// The record of an outbound reach.
+    Reach(ReachId),
+}
+
+impl Due {
+    /// What an entry of the index belongs to.
+    pub(super) fn of(item: &Item) -> Result<Self, LedgerError> {
+        let key = item.get("pk").and_then(|key| key.as_s().ok()).ok_or(LedgerError::Unreadable)?;
+        let conversation = key.strip_prefix(CONVERSATION).and_then(|sid| sid.parse().ok());
+        let reach = || key.strip_prefix(REACH)?.parse().ok();
+        conversation
+            .map(Self::Conversation)
+            .or_else(|| reach().map(Self::Reach))
+            .ok_or(LedgerError::Unreadable)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct ReachItem {
+    pk: String,
+    sk: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    due_shard: Option<String>,
+    /// Milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    due_at: Option<Timestamp>,
+    /// Seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    forget_at: Option<u64>,
+    #[serde(flatten)]
+    reach: Reach,
+}
+
+pub(super) fn reach_key(id: &ReachId) -> (String, String) {
+    (format!("{REACH}{id}"), RECORD.to_owned())
+}
+
+/// The key of the item that says which reach holds a pair of addresses.
+pub(super) fn pair_key(pair: &str) -> (String, String) {
+    (format!("pair#{pair}"), "lock".to_owned())
+}
+
+pub(super) fn from_reach(reach: &Reach) -> Result<Item, LedgerError> {
+    let (pk, sk) = reach_key(&reach.id);
+    dynamo::to_item(ReachItem {
+        pk,
+        sk,
+        due_shard: reach.due_at.map(|_| shard_key(shard_of(reach.id.as_str()))),
+        due_at: reach.due_at,
+        forget_at: reach.forget_at.map(Timestamp::as_seconds),
+        reach: reach.clone(),
+    })
+    .map_err(|_| LedgerError::Unreadable)
+}
+
+pub(super) fn to_reach(item: Item) -> Result<Reach, LedgerError> {
+    let item: ReachItem = dynamo::from_item(item).map_err(|_| LedgerError::Unreadable)?;
+    Ok(Reach { due_at: item.due_at, forget_at: item.forget_at.map(Timestamp::from_seconds), ..item.reach })
 }
 
 #[cfg(test)]
@@ -178,10 +237,11 @@ mod tests {
     use super::*;
     use crate::{
         conversation::{
-            AtWork, Cause, ChannelType, Contact, FirstMessage, Interaction, MessageName, Routing, Stage,
-            Step, TaskEnd, Terminal,
+            Agent, AtWork, Cause, ChannelType, Contact, FirstMessage, Interaction, MessageName, Outbound,
+            Routing, Stage, Step, TaskEnd, Terminal,
         },
         personal::Personal,
+        reach::InitiatedBy,
     };
 
     #[test]
@@ -217,6 +277,16 @@ mod tests {
                     task_channel: "chat".to_owned(),
                     priority: Some(1),
                     timeout: None,
+                    agent: Some(Agent {
+                        worker: "WK00000000000000000000000000000001".parse().unwrap(),
+                        queue: "WQ00000000000000000000000000000001".parse().unwrap(),
+                    }),
+                    attributes: attributes.clone(),
+                }),
+                outbound: Some(Outbound {
+                    reach: "00000000000000000000000000000001".parse().unwrap(),
+                    initiated_by: InitiatedBy::Agent,
+                    customer_name: Some("Ada".to_owned().into()),
                     attributes: attributes.clone(),
                 }),
                 interaction: Some(Interaction {
@@ -268,8 +338,7 @@ mod tests {
         let mut counts = [0_u32; DUE_SHARDS as usize];
         let random: Box<dyn crate::random::Random> = Box::new(crate::random::SeededRandom::new(1));
         for _ in 0..16_000 {
-            let sid = format!("CH{}", random.token()).parse().unwrap();
-            counts[usize::from(shard_of(&sid))] += 1;
+            counts[usize::from(shard_of(&format!("CH{}", random.token())))] += 1;
         }
         assert!(counts.iter().all(|count| (850..1150).contains(count)), "{counts:?}");
     }

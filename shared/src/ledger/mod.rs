@@ -6,6 +6,9 @@
 //! | what happened to it, one small item each | `conversation#CH…` | `history#` + time + version |
 //! | which conversation a task belongs to | `task#WT…` | `conversation` |
 //! | how far the sweeper has come in a list of Twilio's | `walk` | the list |
+//! | the record of an outbound reach | `reach#` + its id | `record` |
+//! | which reach for a pair of addresses is under way | `pair#` + a digest of both | `lock` |
+//! | how much a caller has asked for lately | `limit#` + who | `bucket` |
 //!
 //! A transition and its history entry are written together or not at all
 //! ([`TransactWriteItems`](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html)),
@@ -14,6 +17,8 @@
 //! record that won from the refusal itself, without a read. The table's definition is in `template.yaml`.
 
 mod item;
+mod limits;
+mod reaches;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -28,8 +33,12 @@ use aws_sdk_dynamodb::{
 };
 use serde::de::DeserializeOwned;
 
-pub use self::item::{DUE_INDEX, DUE_SHARDS, Walk};
 use self::item::{HistoryItem, Item, PointerItem, WalkItem, conversation_key};
+pub use self::{
+    item::{DUE_INDEX, DUE_SHARDS, Due, Walk},
+    limits::Admission,
+    reaches::Begun,
+};
 use crate::{
     aws,
     clock::{Deadline, Timestamp},
@@ -327,7 +336,7 @@ impl Ledger {
         Ok(history)
     }
 
-    /// Conversations of one shard that are due by `now`, the longest due first, `limit` at most. The index
+    /// What of one shard is due by `now`, the longest due first, `limit` at most. The index
     /// follows the table after a moment, so what it names may have been dealt with already.
     pub async fn due(
         &self,
@@ -335,7 +344,7 @@ impl Ledger {
         now: Timestamp,
         limit: i32,
         deadline: Deadline,
-    ) -> Result<Vec<ConversationSid>, LedgerError> {
+    ) -> Result<Vec<Due>, LedgerError> {
         let request = self
             .client
             .query()
@@ -350,7 +359,7 @@ impl Ledger {
             .await
             .ok_or(LedgerError::Unavailable)?
             .map_err(|error| unavailable(&error))?;
-        answer.items.unwrap_or_default().iter().map(item::sid_of).collect()
+        answer.items.unwrap_or_default().iter().map(Due::of).collect()
     }
 }
 

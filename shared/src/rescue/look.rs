@@ -9,6 +9,7 @@ use crate::{
         Conversation, Finding, Interaction, Picture, TaskEnd, TaskNews, Terminal,
         picture::{Channel, Judgement, Question, SeenTask, judge},
     },
+    opening::first_of_customer,
     sid::{InteractionChannelSid, TaskSid},
     twilio::{
         CallError, ChannelResource, ChannelStatus, ConversationState, Doubt, EventQuery, EventResource,
@@ -108,6 +109,12 @@ impl Rescuer {
                     picture.reinvites = picture.reinvites.max(reinvite_of(event, task));
                 }
                 picture.ends.insert(task.clone(), end_among(&events, task));
+            }
+            Question::Messages => {
+                let messages = twilio.newest_messages(&record.sid, deadline).await;
+                let messages = unless_refused(messages, "the messages")?;
+                let contact = record.contact.as_ref();
+                picture.customer_wrote = Some(first_of_customer(messages, contact).is_some());
             }
         }
         Ok(())

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
 use super::{Ending, Rescuer};
 use crate::{
     clock::{Deadline, Timestamp},
@@ -14,7 +12,7 @@ use crate::{
     opening::{Claim, Opened, contact_of},
     routing::routing_parameter,
     telemetry::Metric,
-    twilio::{CallError, NewMessage, Refusal},
+    twilio::{CallError, MessageContent, NewMessage, Refusal},
 };
 
 /// As whom flexglue speaks. A message that a REST call adds fires no webhooks.
@@ -119,8 +117,8 @@ impl Rescuer {
         }
         let new = NewMessage {
             author: AUTHOR.to_owned(),
-            body: text.clone(),
-            attributes: Some(json!({"flexglue": message.as_str()}).to_string()),
+            content: MessageContent::Text(text.clone()),
+            name: Some(message.as_str().to_owned()),
             fire_webhooks: false,
         };
         match self.opener.twilio.send_message(&record.sid, new, asking).await {
@@ -148,11 +146,7 @@ impl Rescuer {
         deadline: Deadline,
     ) -> Result<bool, CallError> {
         let messages = self.opener.twilio.newest_messages(&record.sid, deadline).await?;
-        Ok(messages.items.iter().any(|found| {
-            let attributes =
-                found.attributes.as_ref().and_then(|text| serde_json::from_str::<Value>(text).ok());
-            attributes.is_some_and(|attributes| attributes["flexglue"] == message.as_str())
-        }))
+        Ok(messages.items.iter().any(|found| found.name().as_deref() == Some(message.as_str())))
     }
 
     async fn reinvite(

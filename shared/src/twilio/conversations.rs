@@ -10,7 +10,7 @@ use super::{
 use crate::{
     clock::{Deadline, Timestamp},
     personal::Personal,
-    sid::{ChatServiceSid, ConversationSid},
+    sid::{ChatServiceSid, ConversationSid, FlowSid},
 };
 
 /// Where a conversation stands.
@@ -70,6 +70,8 @@ struct ScopedWebhookConfiguration {
     url: Option<String>,
     #[serde(default)]
     filters: Option<Vec<String>>,
+    #[serde(default)]
+    flow_sid: Option<String>,
 }
 
 impl ScopedWebhookResource {
@@ -77,6 +79,18 @@ impl ScopedWebhookResource {
     #[must_use]
     pub fn url(&self) -> Option<&str> {
         self.configuration.as_ref()?.url.as_deref()
+    }
+
+    /// The flow that it starts, for a `studio`.
+    #[must_use]
+    pub fn flow(&self) -> Option<&str> {
+        self.configuration.as_ref()?.flow_sid.as_deref()
+    }
+
+    /// Whether somebody hears of replies by it: a flow, or whoever hears of messages.
+    #[must_use]
+    pub fn hears_replies(&self) -> bool {
+        self.target.as_deref() == Some("studio") || self.hears_messages()
     }
 
     /// Whether it hears of messages. One that does not say what it hears may hear of everything.
@@ -87,7 +101,134 @@ impl ScopedWebhookResource {
     }
 }
 
+/// A conversation to be made.
+#[derive(Clone, Debug)]
+pub struct NewConversation {
+    /// A name that no other conversation of the service has: by it an answer that was lost is looked up.
+    pub unique_name: String,
+    /// Its attributes, a JSON text, 16 KB at most.
+    pub attributes: String,
+    /// When it falls asleep and when it closes by itself.
+    pub timers: Timers,
+}
+
+/// After how long without a message a conversation changes its state, as ISO 8601 durations
+/// ([timers](https://www.twilio.com/docs/conversations/states-timers)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timers {
+    /// `inactive`: a minute at least.
+    pub inactive: Option<String>,
+    /// `closed`: ten minutes at least.
+    pub closed: Option<String>,
+}
+
+/// A webhook to be attached to one conversation, for its customer's messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NewScopedWebhook {
+    /// Ours.
+    Webhook {
+        /// Where it goes, 512 characters at most.
+        url: String,
+    },
+    /// A Studio flow.
+    Studio {
+        /// Which.
+        flow: FlowSid,
+    },
+}
+
+impl NewScopedWebhook {
+    /// The events that ours hears: what opens an Interaction, and the end.
+    pub const EVENTS: [&str; 3] = ["onMessageAdded", "onConversationStateUpdated", "onConversationRemoved"];
+
+    /// Whether this is the one.
+    #[must_use]
+    pub fn is(&self, attached: &ScopedWebhookResource) -> bool {
+        match self {
+            Self::Webhook { url } => attached.url() == Some(url),
+            Self::Studio { flow } => attached.flow() == Some(flow.as_str()),
+        }
+    }
+}
+
 impl Twilio {
+    /// Makes a conversation in a service, once: where the outcome is unknown, its unique name tells
+    /// ([`Twilio::conversation_named`]). Its state is given with it, which its timers need
+    /// ([50382](https://www.twilio.com/docs/api/errors/50382)).
+    pub async fn create_conversation(
+        &self,
+        service: &ChatServiceSid,
+        new: NewConversation,
+        deadline: Deadline,
+    ) -> Result<ConversationResource, CallError> {
+        let mut fields = vec![
+            ("UniqueName", new.unique_name),
+            ("Attributes", new.attributes),
+            ("State", "active".to_owned()),
+        ];
+        fields.extend(new.timers.inactive.map(|after| ("Timers.Inactive", after)));
+        fields.extend(new.timers.closed.map(|after| ("Timers.Closed", after)));
+        let path = format!("/v1/Services/{service}/Conversations");
+        self.send(Call::post(&self.bases.conversations, path, fields), deadline).await
+    }
+
+    /// The conversation of this unique name, or `None` where there is none.
+    pub async fn conversation_named(
+        &self,
+        service: &ChatServiceSid,
+        unique_name: &str,
+        deadline: Deadline,
+    ) -> Result<Option<ConversationResource>, CallError> {
+        let path = format!("/v1/Services/{service}/Conversations/{unique_name}");
+        match self.send(Call::get(&self.bases.conversations, path, Vec::new()), deadline).await {
+            Ok(conversation) => Ok(Some(conversation)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes a conversation in which nobody has said anything. One that is gone already counts as deleted.
+    pub async fn delete_conversation(
+        &self,
+        sid: &ConversationSid,
+        deadline: Deadline,
+    ) -> Result<(), CallError> {
+        let call = Call::delete(&self.bases.conversations, format!("/v1/Conversations/{sid}"));
+        match self.send(call, deadline).await {
+            Ok(AnyAnswer {}) => Ok(()),
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Attaches a webhook to a conversation, once: where the outcome is unknown, the list tells
+    /// ([`Twilio::scoped_webhooks`]).
+    pub async fn attach_webhook(
+        &self,
+        sid: &ConversationSid,
+        new: &NewScopedWebhook,
+        deadline: Deadline,
+    ) -> Result<(), CallError> {
+        let fields = match new {
+            NewScopedWebhook::Webhook { url } => {
+                let mut fields = vec![
+                    ("Target", "webhook".to_owned()),
+                    ("Configuration.Url", url.clone()),
+                    ("Configuration.Method", "post".to_owned()),
+                ];
+                let filter = |event: &str| ("Configuration.Filters", event.to_owned());
+                fields.extend(NewScopedWebhook::EVENTS.map(filter));
+                fields
+            }
+            NewScopedWebhook::Studio { flow } => {
+                vec![("Target", "studio".to_owned()), ("Configuration.FlowSid", flow.to_string())]
+            }
+        };
+        let path = format!("/v1/Conversations/{sid}/Webhooks");
+        let AnyAnswer {} = self.send(Call::post(&self.bases.conversations, path, fields), deadline).await?;
+        Ok(())
+    }
+
     /// One page of a service's conversations in a state, 100 at most.
     pub async fn conversations(
         &self,

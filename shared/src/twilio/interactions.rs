@@ -10,7 +10,7 @@ use super::{Call, CallError, Page, Twilio, messages::AnyAnswer, page::RawPage};
 use crate::{
     clock::Deadline,
     personal::Personal,
-    sid::{InteractionChannelSid, InteractionParticipantSid, InteractionSid, InviteSid, TaskSid},
+    sid::{InteractionChannelSid, InteractionParticipantSid, InteractionSid, InviteSid, TaskSid, WorkerSid},
 };
 
 /// What an Interaction is made from.
@@ -129,6 +129,8 @@ pub struct ChannelParticipantResource {
 struct RoutingProperties {
     #[serde(default)]
     task_sid: Option<TaskSid>,
+    #[serde(default)]
+    worker_sid: Option<WorkerSid>,
 }
 
 impl ChannelParticipantResource {
@@ -136,6 +138,12 @@ impl ChannelParticipantResource {
     #[must_use]
     pub fn task_sid(&self) -> Option<&TaskSid> {
         self.routing_properties.as_ref()?.task_sid.as_ref()
+    }
+
+    /// The worker that an agent is, where Twilio names it.
+    #[must_use]
+    pub fn worker_sid(&self) -> Option<&WorkerSid> {
+        self.routing_properties.as_ref()?.worker_sid.as_ref()
     }
 }
 

@@ -1,7 +1,7 @@
 //! A client of Twilio's REST APIs, as far as flexglue needs them; one file per resource.
 //!
 //! Nothing is repeated blindly: a request is sent again only where Twilio said that it did nothing (429, or
-//! no connection), or where asking twice changes nothing (GET). All else is the caller's to decide, who is
+//! no connection), or where asking twice changes nothing (GET, DELETE). All else is the caller's to decide, who is
 //! told which of the two it is ([`CallError`]). Every call ends before its [`Deadline`].
 
 mod conversations;
@@ -12,9 +12,11 @@ mod messages;
 mod page;
 mod participant_conversations;
 mod participants;
+mod receipts;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,23 +24,33 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::{HeaderValue, Method, header};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 pub use self::{
-    conversations::{ConversationResource, ConversationState, ScopedWebhookResource},
+    conversations::{
+        ConversationResource, ConversationState, NewConversation, NewScopedWebhook, ScopedWebhookResource,
+        Timers,
+    },
     error::{CallError, Doubt, Refusal},
     events::{EventQuery, EventResource},
     interactions::{
         ChannelParticipantResource, ChannelResource, ChannelStatus, InteractionResource, InviteResource,
         NewInteraction,
     },
-    messages::{MessageResource, NewMessage},
+    messages::{MessageContent, MessageResource, NewMessage},
     page::{Next, Page},
     participant_conversations::ParticipantConversation,
-    participants::{MessagingBinding, ParticipantResource},
-    tasks::{FlexTask, REINVITES_ATTRIBUTE, TaskResource, TaskStanding},
+    participants::{
+        ADDRESS_INVALID, ALREADY_THERE, MessagingBinding, PAIR_IN_USE, PROXY_ADDRESS_INVALID,
+        ParticipantResource,
+    },
+    receipts::ReceiptResource,
+    tasks::{FlexTask, REACH_ATTRIBUTE, REINVITES_ATTRIBUTE, TaskResource, TaskStanding},
+    tokens::FlexUser,
 };
 use crate::{
     clock::Deadline,
+    personal::Personal,
     random::Random,
     secrets::Secrets,
     sid::AccountSid,
@@ -103,6 +115,8 @@ struct Call<'a> {
     path: String,
     /// Query of a GET, form of a POST.
     fields: Vec<(&'static str, String)>,
+    /// What a POST carries instead of a form, for the one API that wants it.
+    json: Option<Personal<Value>>,
     /// Actions of the REST API fire no webhooks unless asked to
     /// ([webhooks](https://www.twilio.com/docs/conversations/conversations-webhooks)).
     fire_webhooks: bool,
@@ -110,11 +124,19 @@ struct Call<'a> {
 
 impl<'a> Call<'a> {
     fn get(base: &'a str, path: String, fields: Vec<(&'static str, String)>) -> Self {
-        Self { method: Method::GET, base, path, fields, fire_webhooks: false }
+        Self { method: Method::GET, base, path, fields, json: None, fire_webhooks: false }
     }
 
     fn post(base: &'a str, path: String, fields: Vec<(&'static str, String)>) -> Self {
-        Self { method: Method::POST, base, path, fields, fire_webhooks: false }
+        Self { method: Method::POST, ..Self::get(base, path, fields) }
+    }
+
+    fn post_json(base: &'a str, path: String, body: Value) -> Self {
+        Self { json: Some(Personal(body)), ..Self::post(base, path, Vec::new()) }
+    }
+
+    fn delete(base: &'a str, path: String) -> Self {
+        Self { method: Method::DELETE, ..Self::get(base, path, Vec::new()) }
     }
 
     fn request(&self, authorization: &HeaderValue) -> Result<http::Request<Bytes>, CallError> {
@@ -125,15 +147,22 @@ impl<'a> Call<'a> {
             .header(header::AUTHORIZATION, authorization)
             .header(header::ACCEPT, "application/json")
             .header(header::USER_AGENT, concat!("flexglue/", env!("CARGO_PKG_VERSION")));
-        let body = if self.method == Method::GET {
-            if !fields.is_empty() {
-                uri.push('?');
-                uri.push_str(&fields);
+        let body = match &self.json {
+            Some(json) => {
+                request = request.header(header::CONTENT_TYPE, "application/json");
+                json.to_string().into()
             }
-            Bytes::new()
-        } else {
-            request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-            fields.into()
+            None if self.method == Method::POST => {
+                request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+                fields.into()
+            }
+            None => {
+                if !fields.is_empty() {
+                    uri.push('?');
+                    uri.push_str(&fields);
+                }
+                Bytes::new()
+            }
         };
         if self.fire_webhooks {
             request = request.header("x-twilio-webhook-enabled", "true");
@@ -157,7 +186,7 @@ impl Twilio {
 
     /// Sends a call, again where that is safe, until the deadline.
     async fn send<T: DeserializeOwned>(&self, call: Call<'_>, deadline: Deadline) -> Result<T, CallError> {
-        let repeatable = call.method == Method::GET;
+        let repeatable = call.method != Method::POST;
         let mut fresh_secrets = false;
         let mut tries = 0;
         loop {
@@ -215,6 +244,8 @@ impl Twilio {
         if !response.status().is_success() {
             return Err(error::from_answer(&response));
         }
-        serde_json::from_slice(response.body()).map_err(|_| Doubt::Unreadable.into())
+        // 204: done, and nothing to say.
+        let body: &[u8] = if response.body().is_empty() { b"{}" } else { response.body() };
+        serde_json::from_slice(body).map_err(|_| Doubt::Unreadable.into())
     }
 }

@@ -7,7 +7,10 @@ use super::{
     Call, CallError, ConversationState, MessagingBinding, Page, Twilio,
     page::{Next, RawPage},
 };
-use crate::{clock::Deadline, sid::ConversationSid};
+use crate::{
+    clock::Deadline,
+    sid::{ChatServiceSid, ConversationSid},
+};
 
 /// One conversation that somebody takes, or took, part in.
 #[derive(Clone, Debug, Deserialize)]
@@ -16,6 +19,9 @@ pub struct ParticipantConversation {
     pub conversation_sid: ConversationSid,
     /// Where it stands.
     pub conversation_state: ConversationState,
+    /// The service that the conversation belongs to.
+    #[serde(default)]
+    pub chat_service_sid: Option<ChatServiceSid>,
     /// The pair of addresses.
     #[serde(default)]
     pub participant_messaging_binding: Option<MessagingBinding>,

@@ -39,7 +39,45 @@ pub struct ParticipantResource {
     pub date_created: Option<String>,
 }
 
+/// The pair of addresses is in another conversation
+/// ([50416](https://www.twilio.com/docs/api/errors/50416);
+/// [50425](https://www.twilio.com/docs/api/errors/50425) from the resource that makes a conversation together
+/// with its participants).
+pub const PAIR_IN_USE: [u32; 2] = [50416, 50425];
+
+/// The participant is in this very conversation
+/// ([50437](https://www.twilio.com/docs/api/errors/50437)).
+pub const ALREADY_THERE: u32 = 50437;
+
+/// The customer's address is not valid ([50407](https://www.twilio.com/docs/api/errors/50407)).
+pub const ADDRESS_INVALID: u32 = 50407;
+
+/// Our address is not valid, or is the customer's
+/// ([50408](https://www.twilio.com/docs/api/errors/50408), [50409](https://www.twilio.com/docs/api/errors/50409)).
+pub const PROXY_ADDRESS_INVALID: [u32; 2] = [50408, 50409];
+
 impl Twilio {
+    /// Has somebody outside take part by a pair of addresses. Twilio allows a pair in one conversation that is
+    /// not closed, and says so with [`PAIR_IN_USE`]. Asked again for the same conversation it says
+    /// [`ALREADY_THERE`], so that an unknown outcome is found out by asking again.
+    pub async fn add_customer(
+        &self,
+        sid: &ConversationSid,
+        address: &str,
+        proxy_address: &str,
+        deadline: Deadline,
+    ) -> Result<ParticipantResource, CallError> {
+        let call = Call::post(
+            &self.bases.conversations,
+            format!("/v1/Conversations/{sid}/Participants"),
+            vec![
+                ("MessagingBinding.Address", address.to_owned()),
+                ("MessagingBinding.ProxyAddress", proxy_address.to_owned()),
+            ],
+        );
+        self.send(call, deadline).await
+    }
+
     /// The first 50 participants of a conversation: the most that may take part by SMS or WhatsApp
     /// ([limits](https://www.twilio.com/docs/conversations/conversations-limits)), and more than a
     /// conversation of a contact centre ever has.

@@ -42,6 +42,9 @@ pub enum TaskStanding {
 /// The task attribute that carries the number of a re-invite.
 pub const REINVITES_ATTRIBUTE: &str = "flexglueReinvites";
 
+/// The task attribute that says for which outbound reach the task was made: an object with its `id`.
+pub const REACH_ATTRIBUTE: &str = "outbound";
+
 /// What a task says of the Interaction it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlexTask {
@@ -55,6 +58,8 @@ pub struct FlexTask {
     pub conversation: Option<ConversationSid>,
     /// Which re-invite of ours it is; 0 where it is none.
     pub reinvite: u32,
+    /// For which outbound reach it was made, where it was for one.
+    pub reach: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -67,6 +72,8 @@ struct FlexAttributes {
     conversation: serde_json::Value,
     #[serde(default, rename = "flexglueReinvites")]
     reinvite: serde_json::Value,
+    #[serde(default, rename = "outbound")]
+    outbound: serde_json::Value,
 }
 
 impl TaskResource {
@@ -103,6 +110,7 @@ impl TaskResource {
             channel: attributes.channel,
             conversation: attributes.conversation.as_str().and_then(|sid| sid.parse().ok()),
             reinvite: attributes.reinvite.as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
+            reach: attributes.outbound["id"].as_str().map(str::to_owned),
         })
     }
 }

@@ -62,7 +62,11 @@ impl Transport for Script {
 fn twilio(answers: impl IntoIterator<Item = Says>) -> (Arc<Script>, Twilio) {
     let script = Arc::new(Script { answers: Mutex::new(answers.into_iter().collect()), ..Script::default() });
     let clock = Arc::new(TokioClock::starting_at(Timestamp::from_seconds(1_800_000_000)));
-    let credentials = Credentials { auth_token: Secret::new("12345"), auth_token_secondary: None };
+    let credentials = Credentials {
+        auth_token: Secret::new("12345"),
+        auth_token_secondary: None,
+        outbound_api_keys: Vec::new(),
+    };
     let twilio = Twilio::new(
         Arc::clone(&script) as Arc<dyn Transport>,
         Arc::new(SeededRandom::new(1)),

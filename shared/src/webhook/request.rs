@@ -13,7 +13,10 @@ use lambda_http::{
     request::LambdaRequest,
 };
 
-use super::query::{RawQuery, pairs};
+use super::{
+    authority::is_authority,
+    query::{RawQuery, pairs},
+};
 
 /// The largest body in bytes that any function of flexglue takes. A larger one is not even decoded.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -42,6 +45,8 @@ pub struct RawRequest {
     pub(super) query: RawQuery,
     /// The domain name that the front end was asked for.
     pub(super) domain: Option<String>,
+    /// The same, where API Gateway says it and not whoever sent the request.
+    pub(super) gateway: Option<String>,
 }
 
 /// Why what Lambda handed over is no request. The sender cannot cause it; the front end is set up wrong.
@@ -85,6 +90,15 @@ impl RawRequest {
         self.stage.as_deref().and_then(|stage| without_stage(&self.path, stage)).unwrap_or(&self.path)
     }
 
+    /// Scheme, domain and stage under which API Gateway or a function URL was reached; `None` behind a load
+    /// balancer, which only repeats what the sender said.
+    #[must_use]
+    pub fn gateway_url(&self) -> Option<String> {
+        let domain = self.gateway.as_deref().filter(|domain| is_authority(domain))?;
+        let stage = self.stage.as_deref().filter(|stage| without_stage(&self.path, stage).is_some());
+        Some(stage.map_or_else(|| format!("https://{domain}"), |stage| format!("https://{domain}/{stage}")))
+    }
+
     /// [Payload 2.0](https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html),
     /// which [function URLs](https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html) use too.
     fn from_payload_2(event: ApiGatewayV2httpRequest) -> Result<Self, MalformedEvent> {
@@ -92,6 +106,7 @@ impl RawRequest {
         let context = event.request_context;
         Ok(Self {
             method: context.http.method,
+            gateway: context.domain_name.clone(),
             domain: context.domain_name.or_else(|| host(&event.headers)),
             headers: event.headers,
             body,
@@ -111,6 +126,7 @@ impl RawRequest {
         let headers = headers(event.multi_value_headers, &event.headers);
         Ok(Self {
             method: event.http_method,
+            gateway: context.domain_name.clone(),
             domain: context.domain_name.or_else(|| host(&headers)),
             headers,
             body,
@@ -133,6 +149,7 @@ impl RawRequest {
         Ok(Self {
             method: event.http_method,
             domain: host(&headers),
+            gateway: None,
             source_ip: last_forwarded_for(&headers),
             headers,
             body,

@@ -1,0 +1,444 @@
+//! Reaching out: every kind, every conflict, every way in which it may break.
+
+use std::time::Duration;
+
+use flexglue::local::{gateway::Routes, system::SMS_NUMBER};
+use flexglue_tests::{
+    outbound::{ask, reach, tell, with},
+    rig::{CUSTOMER, Rig},
+};
+use serde_json::{Value, json};
+use shared::conversation::Stage;
+use simulator::{ConversationState, TaskStatus};
+
+/// The conversations of our service that are not closed.
+fn open_conversations(rig: &Rig) -> Vec<simulator::Conversation> {
+    let mut conversations = rig.system.twilio.conversations();
+    conversations.retain(|conversation| conversation.state != ConversationState::Closed);
+    conversations
+}
+
+fn task_attributes(rig: &Rig, task: &str) -> Value {
+    Value::Object(rig.system.twilio.task(task).expect("the task is there").attributes)
+}
+
+fn body(rig: &Rig, kind: &str) -> Value {
+    reach(&rig.system.twilio.settings(), kind)
+}
+
+/// What the customer was sent.
+fn words(rig: &Rig, conversation: &str) -> Vec<(String, String)> {
+    let messages = rig.system.twilio.messages(conversation);
+    messages.into_iter().map(|message| (message.author, message.body.unwrap_or_default())).collect()
+}
+
+async fn front(rig: &Rig) -> Routes {
+    rig.front().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_reaches_out_and_has_the_task() {
+    let rig = Rig::new();
+    let front = front(&rig).await;
+    let told = ask(&front, "k1", &body(&rig, "agent")).await;
+    assert_eq!((told.status, told.text("status")), (201, "open".to_owned()), "{told:?}");
+    rig.pass(Duration::from_secs(1)).await;
+    let sid = told.text("conversation_sid");
+    let conversation = rig.system.twilio.conversation(&sid).unwrap();
+    assert!(conversation.bound(CUSTOMER, SMS_NUMBER).is_some());
+    assert_eq!(conversation.closed_after_ms, Some(24 * 3600 * 1000));
+    assert_eq!(rig.live_interactions(&sid)[0].sid, told.text("interaction_sid"));
+    let task = rig.system.twilio.task(&told.text("task_sid")).unwrap();
+    assert_eq!(task.status, TaskStatus::Assigned, "the agent who began has it");
+    let attributes = Value::Object(task.attributes);
+    assert_eq!(attributes["case"], 7);
+    assert_eq!(attributes["customerName"], "Ada");
+    assert_eq!(attributes["direction"], "outbound");
+    assert_eq!(attributes["outbound"], json!({"id": told.text("id"), "initiatedBy": "agent"}));
+    assert_eq!(words(&rig, &sid), [("system".to_owned(), "Your order is ready.".to_owned())]);
+    assert!(rig.system.twilio.warnings().is_empty());
+    assert!(matches!(rig.record(&sid).await.unwrap().stage, Stage::SettingUp));
+    let told = tell(&front, &told.text("id")).await;
+    assert_eq!(told.body["message"]["status"], "sent");
+    rig.sweep_after_a_minute().await;
+    assert!(matches!(rig.record(&sid).await.unwrap().stage, Stage::Open));
+    assert_eq!(tell(&front, &told.text("id")).await.body["message"]["status"], "delivered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_customer_who_asked_to_be_contacted_is_routed_like_one_who_writes() {
+    let rig = Rig::new();
+    let front = front(&rig).await;
+    let told = ask(&front, "k1", &body(&rig, "api")).await;
+    assert_eq!(told.status, 201, "{told:?}");
+    rig.pass(Duration::from_secs(1)).await;
+    let task = rig.system.twilio.task(&told.text("task_sid")).unwrap();
+    assert_eq!(task.status, TaskStatus::Pending);
+    assert_eq!(task.routing_target, None);
+    assert_eq!(task.workflow_sid, rig.system.twilio.settings().workflow_sid);
+    assert_eq!(task_attributes(&rig, &task.sid)["outbound"]["initiatedBy"], "api");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reminder_that_is_answered_becomes_one_interaction_with_its_context() {
+    let rig = Rig::new();
+    let front = front(&rig).await;
+    let told = ask(&front, "k1", &body(&rig, "system")).await;
+    assert_eq!(told.status, 201, "{told:?}");
+    assert!(told.body.get("interaction_sid").is_none() && told.body.get("task_sid").is_none());
+    let sid = told.text("conversation_sid");
+    assert!(rig.system.twilio.interactions().is_empty());
+    assert_eq!(words(&rig, &sid), [("system".to_owned(), "Your order is ready.".to_owned())]);
+    rig.sweep_after_a_minute().await;
+    assert!(rig.system.twilio.interactions().is_empty(), "nobody has answered");
+    let written = rig.system.twilio.customer_writes(CUSTOMER, SMS_NUMBER, "Thank you! Until when?");
+    assert_eq!(written.conversation_sid, sid);
+    let answers = rig.deliver_all(&front).await;
+    assert_eq!(answers.iter().filter(|answer| answer.outcome == "created").count(), 1, "{answers:?}");
+    rig.system.twilio.customer_writes(CUSTOMER, SMS_NUMBER, "Hello?");
+    rig.deliver_all(&front).await;
+    let live = rig.live_interactions(&sid);
+    assert_eq!(live.len(), 1);
+    let attributes = task_attributes(&rig, &live[0].task_sid);
+    assert_eq!(attributes["outbound"], json!({"id": told.text("id"), "initiatedBy": "system"}));
+    assert_eq!((&attributes["case"], &attributes["customerName"]), (&json!(7), &json!("Ada")));
+    assert_eq!(attributes["direction"], "inbound");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flow_hears_of_replies_where_one_is_named() {
+    let rig = Rig::new();
+    let front = front(&rig).await;
+    let flow = format!("FW{:032x}", 7);
+    let told = ask(&front, "k1", &with(body(&rig, "system"), &json!({"flow_sid": flow}))).await;
+    assert_eq!(told.status, 201, "{told:?}");
+    let webhooks = rig.system.twilio.conversation(&told.text("conversation_sid")).unwrap().webhooks;
+    assert_eq!(webhooks.len(), 1);
+    assert_eq!(webhooks[0].target, simulator::Target::Studio { flow_sid: flow });
+    rig.system.twilio.customer_writes(CUSTOMER, SMS_NUMBER, "Thank you!");
+    for _ in 0..10 {
+        rig.deliver_all(&front).await;
+        rig.sweep_after_a_minute().await;
+    }
+    assert!(rig.system.twilio.interactions().is_empty(), "the flow has it");
+}
+
+// --- The customer is in a conversation already -------------------------------------------------------------
+
+/// The locks on pairs of addresses that are held.
+fn locks(rig: &Rig) -> usize {
+    let items = rig.system.dynamo.items(&rig.system.settings.table).unwrap();
+    items.iter().filter(|item| format!("{item:?}").contains("pair#")).count()
+}
+
+/// The customer has written, and an agent of this number serves them; gives conversation, Interaction and task.
+async fn served(rig: &Rig, front: &Routes, agent: usize) -> (String, String, String) {
+    let sid = rig.system.twilio.customer_writes(CUSTOMER, SMS_NUMBER, "hello").conversation_sid;
+    rig.deliver_all(front).await;
+    rig.pass(Duration::from_secs(1)).await;
+    let interaction = rig.live_interactions(&sid).remove(0);
+    let worker = rig.system.twilio.settings().workers[agent].sid.clone();
+    rig.system.twilio.agent_accepts(&interaction.task_sid, &worker).unwrap();
+    (sid, interaction.sid, interaction.task_sid)
+}
+
+/// Nothing but what was there before is there, closed conversations and locks included.
+fn assert_nothing_left(rig: &Rig, before: usize) {
+    let conversations: Vec<_> =
+        rig.system.twilio.conversations().into_iter().map(|found| (found.sid, found.state)).collect();
+    assert_eq!(conversations.len(), before, "{conversations:?}");
+    assert_eq!(locks(rig), 0);
+}
+
+/// Trap 13.
+#[tokio::test(start_paused = true)]
+async fn active_and_inactive_conversations_are_in_the_way_and_closed_ones_are_not() {
+    for kind in ["agent", "api", "system"] {
+        let rig = Rig::new();
+        let front = front(&rig).await;
+        let (sid, interaction, task) = served(&rig, &front, 0).await;
+        let path = format!("/v1/Conversations/{sid}");
+        for (number, state) in ["active", "inactive"].into_iter().enumerate() {
+            rig.rest(http::Method::POST, &path, &format!("State={state}")).await;
+            let told = ask(&front, &format!("k{number}"), &body(&rig, kind)).await;
+            let expected = (409, "participant_in_conversation", &*sid, state, &*interaction);
+            let seen = ["error", "conversation_sid", "state", "interaction_sid"].map(|name| told.text(name));
+            let [error, conversation, state, interaction] = &seen;
+            assert_eq!(
+                (told.status, &**error, &**conversation, &**state, &**interaction),
+                expected,
+                "{kind}"
+            );
+            assert_nothing_left(&rig, 1);
+            let again = ask(&front, &format!("k{number}"), &body(&rig, kind)).await;
+            assert_eq!((again.status, &again.body), (told.status, &told.body), "{kind}");
+        }
+        rig.system.twilio.agent_ends_chat(&task).unwrap();
+        let told = ask(&front, "k9", &body(&rig, kind)).await;
+        assert_eq!(told.status, 201, "{kind}: {told:?}");
+    }
+}
+
+/// A customer who has been here before: the conversation that counts is on the last of several pages.
+#[tokio::test(start_paused = true)]
+async fn every_page_of_a_customers_past_is_looked_at() {
+    let rig = Rig::new();
+    let front = front(&rig).await;
+    let mut newest = String::new();
+    for _ in 0..120 {
+        if !newest.is_empty() {
+            rig.system.twilio.close_conversation(&newest, simulator::Reason::Api).unwrap();
+        }
+        newest = rig.system.twilio.customer_writes(CUSTOMER, SMS_NUMBER, "hello").conversation_sid;
+    }
+    drop(rig.system.twilio.take_webhooks());
+    // The list is sorted by SID: whichever page it is on, the open one must be found.
+    let told = ask(&front, "k1", &body(&rig, "agent")).await;
+    assert_eq!((told.status, told.text("conversation_sid")), (409, newest));
+    let added = rig.system.twilio.requests().iter().filter(|request| request.method == "POST").count();
+    assert_eq!(added, 0, "nothing was made in order to find out");
+}
+
+/// Trap 14: Twilio decides when the participant is added, and need not say which conversation it is.
+#[tokio::test(start_paused = true)]
+async fn the_pair_is_taken_where_no_look_could_have_shown_it() {
+    for named in [true, false] {
+        for conflict in ["reject", "join", "replace"] {
+            let rig = Rig::with(1, |account| account.conflict_names_conversation = named, &[]);
+            let front = front(&rig).await;
+            let elsewhere = rig.system.twilio.conversation_elsewhere(CUSTOMER, SMS_NUMBER);
+            let asked = with(body(&rig, "agent"), &json!({"on_conflict": conflict}));
+            let told = ask(&front, "k1", &asked).await;
+            assert_eq!((told.status, &*told.text("error")), (409, "participant_in_conversation"), "{told:?}");
+            assert_eq!(told.text("conversation_sid"), if named { elsewhere.clone() } else { String::new() });
+            assert_nothing_left(&rig, 0);
+            let theirs = rig.system.twilio.conversation(&elsewhere).unwrap();
+            assert_eq!(theirs.state, ConversationState::Active, "it is another service's");
+        }
+    }
+}
+
+/// The customer writes between our look and our participant: a conversation comes into being that nobody saw.
+#[tokio::test(start_paused = true)]
+async fn a_customer_who_writes_at_that_very_moment_is_not_blocked() {
+    use flexglue_tests::wires::Gate;
+    for named in [true, false] {
+        for (conflict, status) in [("reject", 409), ("join", 200), ("replace", 201)] {
+            let rig = Rig::with(1, |account| account.conflict_names_conversation = named, &[]);
+            let healthy = front(&rig).await;
+            // The second answer of Twilio is the new conversation's.
+            let gate = Gate::after(2);
+            let world = rig.system.world_through(|to| gate.wire(to), |to| to).await;
+            let front = std::sync::Arc::new(rig.front_in(&world));
+            let asked = with(body(&rig, "agent"), &json!({"on_conflict": conflict}));
+            let reaching = tokio::spawn({
+                let (front, asked) = (std::sync::Arc::clone(&front), asked.clone());
+                async move { ask(&front, "k1", &asked).await }
+            });
+            gate.reached().await;
+            let sid = rig.system.twilio.customer_writes(CUSTOMER, SMS_NUMBER, "hello").conversation_sid;
+            rig.deliver_all(&healthy).await;
+            rig.pass(Duration::from_secs(1)).await;
+            gate.open();
+            let told = reaching.await.unwrap();
+            assert_eq!(told.status, status, "{conflict}: {told:?}");
+            let open = open_conversations(&rig);
+            assert_eq!(open.len(), 1, "{conflict}");
+            assert_eq!(open[0].sid == sid, conflict != "replace", "{conflict}");
+            assert_eq!(rig.live_interactions(&open[0].sid).len(), 1, "{conflict}");
+            assert_eq!(locks(&rig), 0);
+            let made = rig.system.twilio.conversations().len();
+            assert_eq!(made, if conflict == "replace" { 2 } else { 1 }, "a spare one is deleted");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn joining_a_conversation_whose_agent_is_another_invites_and_never_adds() {
+    let rig = Rig::new();
+    let front = front(&rig).await;
+    let (sid, interaction, task) = served(&rig, &front, 1).await;
+    let join = with(body(&rig, "agent"), &json!({"on_conflict": "join"}));
+    let told = ask(&front, "k1", &join).await;
+    assert_eq!((told.status, told.text("status")), (200, "open".to_owned()), "{told:?}");
+    assert_eq!((told.text("conversation_sid"), told.text("interaction_sid")), (sid.clone(), interaction));
+    let invited = rig.system.twilio.task(&told.text("task_sid")).unwrap();
+    assert_ne!(invited.sid, task);
+    assert!(invited.by_invite);
+    let settings = rig.system.twilio.settings();
+    assert_eq!(invited.routing_target, Some(settings.workers[0].sid.clone()));
+    let people = |rig: &Rig| rig.system.twilio.participants(&sid).len();
+    assert_eq!(people(&rig), 2, "the customer and the agent who was there");
+    rig.system.twilio.agent_accepts(&invited.sid, &settings.workers[0].sid).unwrap();
+    assert_eq!(people(&rig), 3);
+    // The agent who is in it joins again: they are there.
+    let told = ask(&front, "k2", &join).await;
+    assert_eq!((told.status, told.text("task_sid")), (200, invited.sid));
+    assert_eq!(rig.live_interactions(&sid).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn joining_a_conversation_without_an_interaction_opens_one() {
+    for kind in ["agent", "api"] {
+        let rig = Rig::new();
+        let front = front(&rig).await;
+        let reminder = ask(&front, "k1", &body(&rig, "system")).await;
+        let join = with(body(&rig, kind), &json!({"on_conflict": "join"}));
+        let told = ask(&front, "k2", &join).await;
+        assert_eq!(told.status, 200, "{kind}: {told:?}");
+        assert_eq!(told.text("conversation_sid"), reminder.text("conversation_sid"));
+        rig.pass(Duration::from_secs(1)).await;
+        let live = rig.live_interactions(&told.text("conversation_sid"));
+        assert_eq!(live.len(), 1);
+        assert_eq!(live[0].sid, told.text("interaction_sid"));
+        let attributes = task_attributes(&rig, &live[0].task_sid);
+        assert_eq!(attributes["outbound"], json!({"id": told.text("id"), "initiatedBy": kind}));
+        // The customer answers: the agent has it, and nobody else.
+        rig.system.twilio.customer_writes(CUSTOMER, SMS_NUMBER, "Yes?");
+        rig.deliver_all(&front).await;
+        assert_eq!(rig.live_interactions(&told.text("conversation_sid")).len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_to_be_contacted_joins_whoever_serves_the_customer() {
+    let rig = Rig::new();
+    let front = front(&rig).await;
+    let (sid, interaction, task) = served(&rig, &front, 0).await;
+    let join = with(body(&rig, "api"), &json!({"on_conflict": "join", "message": null}));
+    let told = ask(&front, "k1", &join).await;
+    assert_eq!((told.status, told.text("interaction_sid")), (200, interaction.clone()), "{told:?}");
+    assert_eq!(told.text("task_sid"), task, "nobody else is needed");
+    // Parked: nobody is there, so that somebody is invited.
+    rig.system.twilio.agent_parks(&task).unwrap();
+    let told = ask(&front, "k2", &join).await;
+    assert_eq!((told.status, told.text("interaction_sid")), (200, interaction));
+    let invited = rig.system.twilio.task(&told.text("task_sid")).unwrap();
+    assert_eq!((invited.status, invited.routing_target), (TaskStatus::Pending, None));
+    assert_eq!(words(&rig, &sid).len(), 1, "nothing was said");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reminder_that_joins_is_said_where_the_customer_is() {
+    let rig = Rig::new();
+    let front = front(&rig).await;
+    let (sid, interaction, _) = served(&rig, &front, 0).await;
+    let join = with(body(&rig, "system"), &json!({"on_conflict": "join"}));
+    let told = ask(&front, "k1", &join).await;
+    assert_eq!((told.status, told.text("interaction_sid")), (200, interaction), "{told:?}");
+    assert_eq!(words(&rig, &sid).last().unwrap().1, "Your order is ready.");
+    // A conversation that nobody serves: a reminder before this one.
+    let other = json!({"to": "+15551230002", "on_conflict": "join"});
+    let first = ask(&front, "k2", &with(body(&rig, "system"), &other)).await;
+    let second = ask(&front, "k3", &with(body(&rig, "system"), &other)).await;
+    assert_eq!((second.status, second.text("conversation_sid")), (200, first.text("conversation_sid")));
+    let conversation = rig.system.twilio.conversation(&first.text("conversation_sid")).unwrap();
+    assert_eq!((conversation.webhooks.len(), conversation.messages.len()), (1, 2));
+    rig.system.twilio.customer_writes("+15551230002", SMS_NUMBER, "Yes?");
+    rig.deliver_all(&front).await;
+    let live = rig.live_interactions(&conversation.sid);
+    assert_eq!(live.len(), 1);
+    let attributes = task_attributes(&rig, &live[0].task_sid);
+    assert_eq!(attributes["outbound"]["id"], second.text("id"), "what was said last is what they answer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn replacing_closes_what_no_agent_is_in_and_nothing_else() {
+    for kind in ["agent", "api", "system"] {
+        let rig = Rig::new();
+        let front = front(&rig).await;
+        let (sid, _, task) = served(&rig, &front, 1).await;
+        let replace = with(body(&rig, kind), &json!({"on_conflict": "replace"}));
+        let told = ask(&front, "k1", &replace).await;
+        assert_eq!((told.status, told.text("conversation_sid")), (409, sid.clone()), "an agent is in it");
+        assert_eq!(rig.system.twilio.conversation(&sid).unwrap().state, ConversationState::Active);
+        rig.system.twilio.agent_parks(&task).unwrap();
+        let told = ask(&front, "k2", &replace).await;
+        assert_eq!(told.status, 201, "{kind}: {told:?}");
+        let open = open_conversations(&rig);
+        assert_eq!(open.len(), 1);
+        assert_eq!(open[0].sid, told.text("conversation_sid"));
+        assert_ne!(open[0].sid, sid);
+        assert!(rig.live_interactions(&sid).is_empty(), "its channel is closed with it");
+        assert!(matches!(rig.record(&sid).await.unwrap().stage, Stage::Closed));
+        assert_eq!(rig.metric("ConversationReplaced"), 1);
+    }
+}
+
+// --- The same again ----------------------------------------------------------------------------------------
+
+#[tokio::test(start_paused = true)]
+async fn the_same_key_gets_the_same_answer_for_a_day_and_makes_nothing() {
+    let rig = Rig::new();
+    let front = front(&rig).await;
+    let asked = body(&rig, "agent");
+    let first = ask(&front, "k1", &asked).await;
+    for hours in [0, 1, 22] {
+        rig.pass(Duration::from_hours(hours)).await;
+        for _ in 0..3 {
+            rig.sweep_after_a_minute().await;
+        }
+        let again = ask(&front, "k1", &asked).await;
+        assert_eq!((again.status, &again.body), (200, &first.body), "after {hours} h");
+    }
+    // The order of its members is not what a request says.
+    let reordered: Value = serde_json::from_str(&asked.to_string()).unwrap();
+    assert_eq!(ask(&front, "k1", &reordered).await.status, 200);
+    let other = ask(&front, "k1", &with(asked, &json!({"customer_name": "Bob"}))).await;
+    assert_eq!((other.status, &*other.text("error")), (422, "idempotency_key_reused"));
+    assert_eq!(rig.system.twilio.interactions().len(), 1);
+    assert_eq!(words(&rig, &first.text("conversation_sid")).len(), 1);
+}
+
+/// Trap 28.
+#[tokio::test(start_paused = true)]
+async fn while_one_is_under_way_the_same_key_and_the_same_pair_are_told_to_wait() {
+    use flexglue_tests::wires::Gate;
+    let rig = Rig::new();
+    let healthy = front(&rig).await;
+    for held in 1..=4 {
+        let customer = format!("+1555124000{held}");
+        let asked = with(body(&rig, "agent"), &json!({"to": customer}));
+        let gate = Gate::after(held);
+        let world = rig.system.world_through(|to| gate.wire(to), |to| to).await;
+        let front = std::sync::Arc::new(rig.front_in(&world));
+        let key = format!("k{held}");
+        let reaching = tokio::spawn({
+            let (front, asked, key) = (std::sync::Arc::clone(&front), asked.clone(), key.clone());
+            async move { ask(&front, &key, &asked).await }
+        });
+        gate.reached().await;
+        let same = ask(&healthy, &key, &asked).await;
+        assert_eq!((same.status, &*same.text("error"), same.retry_after), (409, "in_progress", Some(2)));
+        let pair = ask(&healthy, &format!("other{held}"), &asked).await;
+        assert_eq!((pair.status, &*pair.text("error"), pair.retry_after), (409, "pair_busy", Some(2)));
+        let stranger = json!({"to": format!("+1555125000{held}")});
+        assert_eq!(ask(&healthy, &format!("stranger{held}"), &with(asked, &stranger)).await.status, 201);
+        gate.open();
+        assert_eq!(reaching.await.unwrap().status, 201);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_nobody_is_at_work_on_is_gone_on_with_by_whoever_asks_again() {
+    use simulator::{Fault, Matcher, Misbehaviour, Times};
+    let rig = Rig::new();
+    let front = front(&rig).await;
+    let down = Misbehaviour::Status { status: 429, code: 20429, retry_after: Some(30) };
+    let on = Matcher::route("POST /v1/Interactions");
+    rig.system.twilio.misbehave(Fault { on, times: Times::Forever, what: down });
+    let asked = body(&rig, "agent");
+    let first = ask(&front, "k1", &asked).await;
+    assert_eq!((first.status, &*first.text("status")), (202, "pending"), "{first:?}");
+    assert_eq!(tell(&front, &first.text("id")).await.body, first.body);
+    let again = ask(&front, "k1", &asked).await;
+    assert_eq!((again.status, &again.body), (202, &first.body));
+    rig.system.twilio.behave();
+    rig.pass(Duration::from_mins(1)).await;
+    rig.system.twilio.tick();
+    let again = ask(&front, "k1", &asked).await;
+    assert_eq!((again.status, &*again.text("status")), (200, "open"), "{again:?}");
+    assert_eq!(words(&rig, &again.text("conversation_sid")).len(), 1);
+    assert_eq!(rig.system.twilio.interactions().len(), 1);
+    assert_eq!(locks(&rig), 0);
+}
