@@ -65,28 +65,32 @@ pub enum Origin {
     None,
     /// From an origin that is allowed.
     Allowed(HeaderValue),
+    /// From one that is not.
+    Foreign,
 }
 
 /// How long a browser may remember the answer to a preflight, in seconds.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
 impl Cors {
-    /// From where the request comes, or the answer to one from where none may come: 403, without a word that a
-    /// page could read.
-    pub fn admit(&self, headers: &HeaderMap) -> Result<Origin, Response<Bytes>> {
+    /// From where a request comes.
+    #[must_use]
+    pub fn origin(&self, headers: &HeaderMap) -> Origin {
         match headers.get(header::ORIGIN) {
-            None => Ok(Origin::None),
-            Some(origin) if self.origins.0.contains(origin) => Ok(Origin::Allowed(origin.clone())),
-            Some(_) => {
-                let detail = "This origin is not allowed.";
-                Err(varied(problem(StatusCode::FORBIDDEN, "origin_not_allowed", detail)))
-            }
+            None => Origin::None,
+            Some(origin) if self.origins.0.contains(origin) => Origin::Allowed(origin.clone()),
+            Some(_) => Origin::Foreign,
         }
     }
 
-    /// The answer to a preflight from an origin that was admitted; `None` where it is none.
+    /// The answer to a preflight, and to whatever comes from where nothing may come: that is 403, without a word
+    /// that a page could read. `None` where the request is to be answered by itself.
     #[must_use]
-    pub fn preflight(&self, method: &Method, origin: &Origin) -> Option<Response<Bytes>> {
+    pub fn answer_first(&self, method: &Method, origin: &Origin) -> Option<Response<Bytes>> {
+        if *origin == Origin::Foreign {
+            let detail = "This origin is not allowed.";
+            return Some(varied(problem(StatusCode::FORBIDDEN, "origin_not_allowed", detail)));
+        }
         if *method != Method::OPTIONS {
             return None;
         }
@@ -139,7 +143,7 @@ mod tests {
     #[test]
     fn origins_are_exact() {
         for allowed in ["https://flex.twilio.com", "http://localhost:3000"] {
-            assert!(matches!(cors().admit(&from(allowed)), Ok(Origin::Allowed(_))), "{allowed}");
+            assert!(matches!(cors().origin(&from(allowed)), Origin::Allowed(_)), "{allowed}");
         }
         for other in [
             "null",
@@ -150,19 +154,20 @@ mod tests {
             "https://FLEX.twilio.com",
             "http://localhost",
         ] {
-            let refused = cors().admit(&from(other)).unwrap_err();
+            let origin = cors().origin(&from(other));
+            let refused = cors().answer_first(&Method::POST, &origin).unwrap();
             assert_eq!(refused.status(), 403, "{other}");
             assert!(!refused.headers().contains_key("access-control-allow-origin"), "{other}");
             assert_eq!(refused.headers()["vary"], "Origin");
         }
-        assert_eq!(cors().admit(&HeaderMap::new()).unwrap(), Origin::None);
+        assert_eq!(cors().origin(&HeaderMap::new()), Origin::None);
     }
 
     #[test]
     fn a_preflight_tells_what_is_allowed_and_only_where_it_is() {
         let cors = cors();
-        let origin = cors.admit(&from("https://flex.twilio.com")).unwrap();
-        let answer = cors.preflight(&Method::OPTIONS, &origin).unwrap();
+        let origin = cors.origin(&from("https://flex.twilio.com"));
+        let answer = cors.answer_first(&Method::OPTIONS, &origin).unwrap();
         assert_eq!(answer.status(), 204);
         for (name, value) in [
             ("access-control-allow-origin", "https://flex.twilio.com"),
@@ -173,8 +178,8 @@ mod tests {
         ] {
             assert_eq!(answer.headers()[name], value);
         }
-        assert!(cors.preflight(&Method::POST, &origin).is_none());
-        let elsewhere = cors.preflight(&Method::OPTIONS, &Origin::None).unwrap();
+        assert!(cors.answer_first(&Method::POST, &origin).is_none());
+        let elsewhere = cors.answer_first(&Method::OPTIONS, &Origin::None).unwrap();
         assert!(!elsewhere.headers().contains_key("access-control-allow-origin"));
     }
 

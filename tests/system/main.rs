@@ -8,6 +8,7 @@
     reason = "these are tests, helpers and all"
 )]
 
+mod callers;
 mod crowds;
 mod discovery;
 mod healing;
@@ -15,6 +16,7 @@ mod killed;
 mod messages;
 mod orphans;
 mod outbound;
+mod reaching;
 mod set_up;
 mod stories;
 mod table;

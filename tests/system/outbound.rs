@@ -442,3 +442,222 @@ async fn one_that_nobody_is_at_work_on_is_gone_on_with_by_whoever_asks_again() {
     assert_eq!(rig.system.twilio.interactions().len(), 1);
     assert_eq!(locks(&rig), 0);
 }
+
+// --- The first message ------------------------------------------------------------------------------------
+
+const OPTED_OUT: u32 = 21610;
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_twilio_refuses_ends_what_no_agent_is_in() {
+    use simulator::Unreachable;
+    let rig = Rig::new();
+    let front = front(&rig).await;
+    rig.system.twilio.cannot_be_reached(CUSTOMER, OPTED_OUT, Unreachable::AtOnce);
+    for kind in ["api", "system"] {
+        let told = ask(&front, kind, &body(&rig, kind)).await;
+        assert_eq!((told.status, &*told.text("error")), (422, "message_refused"), "{kind}: {told:?}");
+        assert_eq!(told.body["code"], OPTED_OUT);
+        rig.pass(Duration::from_secs(1)).await;
+        assert!(open_conversations(&rig).is_empty(), "{kind}");
+        assert_eq!(locks(&rig), 0);
+        let living = rig.system.twilio.tasks().into_iter().filter(|task| task.status == TaskStatus::Pending);
+        assert_eq!(living.count(), 0, "{kind}: no agent is offered a customer who cannot be written to");
+        let seen = tell(&front, &reach_id(&rig, kind)).await;
+        assert_eq!((seen.text("status"), seen.text("error")), ("refused".into(), "message_refused".into()));
+    }
+}
+
+/// The id of the reach of a back end's key.
+fn reach_id(_: &Rig, key: &str) -> String {
+    shared::reach::ReachId::of(&shared::reach::Caller::BackEnd, key).to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_who_is_there_is_told_that_the_message_was_refused() {
+    use simulator::Unreachable;
+    let rig = Rig::new();
+    let front = front(&rig).await;
+    rig.system.twilio.cannot_be_reached(CUSTOMER, OPTED_OUT, Unreachable::AtOnce);
+    let told = ask(&front, "k1", &body(&rig, "agent")).await;
+    assert_eq!(told.status, 201, "{told:?}");
+    assert_eq!(told.body["message"], json!({"status": "refused", "code": OPTED_OUT}));
+    rig.pass(Duration::from_secs(1)).await;
+    assert_eq!(rig.live_interactions(&told.text("conversation_sid")).len(), 1);
+    assert_eq!(ask(&front, "k1", &body(&rig, "agent")).await.body, told.body);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_joined_conversation_outlives_a_message_that_is_refused() {
+    use simulator::Unreachable;
+    let rig = Rig::new();
+    let front = front(&rig).await;
+    let (sid, ..) = served(&rig, &front, 1).await;
+    rig.system.twilio.cannot_be_reached(CUSTOMER, OPTED_OUT, Unreachable::AtOnce);
+    for kind in ["agent", "api", "system"] {
+        let told = ask(&front, kind, &with(body(&rig, kind), &json!({"on_conflict": "join"}))).await;
+        assert_eq!(told.status, 200, "{kind}: {told:?}");
+        assert_eq!(told.body["message"]["status"], "refused", "{kind}");
+    }
+    assert_eq!(rig.system.twilio.conversation(&sid).unwrap().state, ConversationState::Active);
+}
+
+/// Twilio takes the message and delivers it later, or does not.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_does_not_arrive_is_found_out_and_ends_what_nobody_is_in() {
+    use simulator::Unreachable;
+    for (kind, ends) in [("agent", false), ("api", true), ("system", true)] {
+        let rig = Rig::new();
+        let front = front(&rig).await;
+        rig.system.twilio.cannot_be_reached(CUSTOMER, 30003, Unreachable::Later);
+        let told = ask(&front, "k1", &body(&rig, kind)).await;
+        assert_eq!(told.status, 201, "{kind}: {told:?}");
+        for _ in 0..2 {
+            rig.sweep_after_a_minute().await;
+        }
+        let seen = tell(&front, &told.text("id")).await;
+        assert_eq!(seen.body["message"], json!({"status": "undelivered", "code": 30003}), "{kind}");
+        assert_eq!(open_conversations(&rig).is_empty(), ends, "{kind}");
+        assert_eq!(rig.metric("ReachUndelivered"), 1);
+        // The request that made it is answered as it was.
+        assert_eq!(ask(&front, "k1", &body(&rig, kind)).await.body, told.body);
+        let items = rig.system.dynamo.items(&rig.system.settings.table).unwrap();
+        let reach = items.iter().find(|item| item["pk"] == format!("reach#{}", told.text("id")));
+        assert!(reach.unwrap().get("due_at").is_none(), "nothing is left to look for");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_customer_who_has_answered_by_other_means_keeps_the_conversation() {
+    use simulator::Unreachable;
+    let rig = Rig::new();
+    let front = front(&rig).await;
+    rig.system.twilio.cannot_be_reached(CUSTOMER, 30003, Unreachable::Later);
+    let told = ask(&front, "k1", &body(&rig, "system")).await;
+    rig.system.twilio.customer_writes(CUSTOMER, SMS_NUMBER, "I had no signal");
+    rig.deliver_all(&front).await;
+    for _ in 0..3 {
+        rig.sweep_after_a_minute().await;
+    }
+    assert_eq!(rig.live_interactions(&told.text("conversation_sid")).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatsapp_gets_its_prefix_and_its_template() {
+    let rig = Rig::with(1, |_| {}, &[("CONVERSATION_CLOSED_AFTER", "P7D")]);
+    let front = front(&rig).await;
+    let template = format!("HX{:032x}", 1);
+    let asked = with(
+        body(&rig, "agent"),
+        &json!({
+            "channel": "whatsapp",
+            "message": {"body": "Hi!", "content_sid": template, "content_variables": {"1": "Ada"}},
+        }),
+    );
+    let told = ask(&front, "k1", &asked).await;
+    assert_eq!(told.status, 201, "{told:?}");
+    let sid = told.text("conversation_sid");
+    let conversation = rig.system.twilio.conversation(&sid).unwrap();
+    assert!(conversation.bound("whatsapp:+15551230001", "whatsapp:+15557770000").is_some());
+    let message = &conversation.messages[0];
+    assert_eq!((&message.content_sid, &message.body), (&Some(template.clone()), &None));
+    assert_eq!(message.content_variables.as_deref(), Some("{\"1\":\"Ada\"}"));
+    // The customer answers: for a day, a free text is as good, and kinder.
+    rig.system.twilio.customer_writes("whatsapp:+15551230001", "whatsapp:+15557770000", "Hi");
+    let joins = with(asked, &json!({"on_conflict": "join"}));
+    for (key, hours, is_text) in [("k2", 1, true), ("k3", 24, false)] {
+        rig.pass(Duration::from_hours(hours)).await;
+        let told = ask(&front, key, &joins).await;
+        assert_eq!(told.status, 200, "{told:?}");
+        let newest = rig.system.twilio.messages(&sid).pop().unwrap();
+        assert_eq!(newest.body.is_some(), is_text, "after {hours} h");
+    }
+}
+
+// --- Afterwards -------------------------------------------------------------------------------------------
+
+/// An agent wrote first, the customer never answered, and the agent's task is gone: nobody waits for anything.
+#[tokio::test(start_paused = true)]
+async fn where_the_customer_never_answered_nobody_is_told_anything_and_the_conversation_is_closed() {
+    use flexglue_tests::tale::STILL_WAITING;
+    for answered in [false, true] {
+        let rig = Rig::with(
+            1,
+            |account| flexglue::local::system::call_back(account, flexglue::local::system::PUBLIC_URL),
+            &[],
+        );
+        let front = front(&rig).await;
+        let told = ask(&front, "k1", &body(&rig, "agent")).await;
+        rig.pass(Duration::from_secs(1)).await;
+        rig.deliver_all(&front).await;
+        let sid = told.text("conversation_sid");
+        if answered {
+            rig.system.twilio.customer_writes(CUSTOMER, SMS_NUMBER, "Great!");
+        }
+        rig.system.twilio.task_is_deleted(&told.text("task_sid")).unwrap();
+        for _ in 0..3 {
+            rig.deliver_all(&front).await;
+            rig.sweep_after_a_minute().await;
+        }
+        let state = rig.system.twilio.conversation(&sid).unwrap().state;
+        let told: Vec<String> = words(&rig, &sid).into_iter().map(|(_, text)| text).collect();
+        if answered {
+            assert_eq!(state, ConversationState::Active);
+            let live =
+                rig.system.twilio.tasks().into_iter().filter(|task| task.status == TaskStatus::Pending);
+            let live: Vec<_> = live.collect();
+            assert_eq!((live.len(), &live[0].routing_target), (1, &None), "anybody may take it now");
+        } else {
+            assert_eq!(state, ConversationState::Closed);
+            assert!(!told.iter().any(|text| text == STILL_WAITING), "{told:?}");
+            assert_eq!(told.len(), 1);
+        }
+    }
+}
+
+/// The Interaction is accepted and does not come up: made again once, and then nothing is left of it.
+#[tokio::test(start_paused = true)]
+async fn an_interaction_of_a_reach_that_does_not_come_up_is_made_again_once() {
+    use simulator::{Fault, Matcher, Misbehaviour, Times};
+    for (failures, state) in [(1, ConversationState::Active), (2, ConversationState::Closed)] {
+        let rig = Rig::new();
+        let front = front(&rig).await;
+        let what = Misbehaviour::FailSetUp { code: 45381 };
+        rig.system.twilio.misbehave(Fault { on: Matcher::Any, times: Times::Next(failures), what });
+        let told = ask(&front, "k1", &body(&rig, "agent")).await;
+        assert_eq!(told.status, 201);
+        for _ in 0..4 {
+            rig.sweep_after_a_minute().await;
+        }
+        let sid = told.text("conversation_sid");
+        assert_eq!(rig.system.twilio.conversation(&sid).unwrap().state, state);
+        assert_eq!(words(&rig, &sid).len(), 1, "nothing else is said to a customer who asked for nothing");
+        if failures == 1 {
+            let live = rig.live_interactions(&sid).remove(0);
+            let task = rig.system.twilio.task(&live.task_sid).unwrap();
+            assert_eq!(task.status, TaskStatus::Assigned, "the same agent has it");
+        }
+    }
+}
+
+/// A reminder is open for as long as its timers say, and no sweep touches it.
+#[tokio::test(start_paused = true)]
+async fn a_reminder_waits_for_its_reply_and_ends_by_its_timer() {
+    let rig = Rig::with(
+        1,
+        |_| {},
+        &[("CONVERSATION_CLOSED_AFTER", "PT2H"), ("CONVERSATION_INACTIVE_AFTER", "PT1H")],
+    );
+    let front = front(&rig).await;
+    let sid = ask(&front, "k1", &body(&rig, "system")).await.text("conversation_sid");
+    let state = || rig.system.twilio.conversation(&sid).unwrap().state;
+    for _ in 0..50 {
+        rig.sweep_after_a_minute().await;
+    }
+    assert_eq!(state(), ConversationState::Active);
+    rig.pass(Duration::from_mins(15)).await;
+    assert_eq!(state(), ConversationState::Inactive);
+    rig.pass(Duration::from_hours(2)).await;
+    assert_eq!(state(), ConversationState::Closed);
+    assert!(rig.system.twilio.interactions().is_empty());
+    assert_eq!(ask(&front, "k2", &body(&rig, "system")).await.status, 201, "the number is free again");
+}

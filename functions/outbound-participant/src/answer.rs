@@ -56,14 +56,12 @@ fn pending(reach: &Reach) -> Map<String, Value> {
 
 fn open(reach: &Reach) -> Map<String, Value> {
     let mut body = object(json!({"id": reach.id, "status": "open"}));
-    let mut add = |name: &str, sid: Option<&str>| {
-        if let Some(sid) = sid {
-            body.insert(name.to_owned(), sid.into());
-        }
-    };
-    add("conversation_sid", reach.conversation.as_ref().map(|sid| sid.as_str()));
-    add("interaction_sid", reach.interaction.as_ref().map(|sid| sid.as_str()));
-    add("task_sid", reach.task.as_ref().map(|sid| sid.as_str()));
+    let sids = json!({
+        "conversation_sid": reach.conversation,
+        "interaction_sid": reach.interaction,
+        "task_sid": reach.task,
+    });
+    body.extend(without_nulls(object(sids)));
     // An agent is there, and must know that nothing was said. What shows only later is told to who asks later:
     // the same request gets the same answer.
     if let Some(fate @ (Fate::Refused { .. } | Fate::GivenUp)) = &reach.message {

@@ -6,8 +6,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sha2::{Digest as _, Sha256};
 use shared::{
     clock::{Deadline, Timestamp},
@@ -22,7 +21,7 @@ use shared::{
 };
 use subtle::ConstantTimeEq as _;
 
-use crate::unavailable;
+use crate::{Refused, unavailable};
 
 /// Knows who may call.
 #[derive(Debug)]
@@ -55,11 +54,7 @@ impl Callers {
     }
 
     /// Who asks, or the answer to somebody who may not.
-    pub(crate) async fn admit(
-        &self,
-        headers: &HeaderMap,
-        deadline: Deadline,
-    ) -> Result<Who, Response<Bytes>> {
+    pub(crate) async fn admit(&self, headers: &HeaderMap, deadline: Deadline) -> Result<Who, Refused> {
         let admitted = match (headers.get(header::AUTHORIZATION), headers.get(FLEX_TOKEN)) {
             (Some(authorization), _) => self.back_end(authorization).await,
             (None, Some(token)) => self.worker(token, deadline).await,
@@ -73,7 +68,7 @@ impl Callers {
         })
     }
 
-    async fn back_end(&self, authorization: &HeaderValue) -> Result<Who, Response<Bytes>> {
+    async fn back_end(&self, authorization: &HeaderValue) -> Result<Who, Refused> {
         let given = authorization.to_str().ok().and_then(bearer).ok_or_else(unauthorized)?;
         if let Some(who) = self.owner_of(given).await? {
             return Ok(who);
@@ -85,7 +80,7 @@ impl Callers {
     }
 
     /// Whose key it is. Every key is compared, and as a digest: how long it takes tells nothing.
-    async fn owner_of(&self, given: &str) -> Result<Option<Who>, Response<Bytes>> {
+    async fn owner_of(&self, given: &str) -> Result<Option<Who>, Refused> {
         let credentials = self.secrets.current().await.map_err(|error| {
             tracing::error!(%error, "no API key can be checked");
             unavailable()
@@ -97,7 +92,7 @@ impl Callers {
         Ok(bool::from(matches).then(|| Who::BackEnd { key: hexadecimal(&given[..8]) }))
     }
 
-    async fn worker(&self, token: &HeaderValue, deadline: Deadline) -> Result<Who, Response<Bytes>> {
+    async fn worker(&self, token: &HeaderValue, deadline: Deadline) -> Result<Who, Refused> {
         let token = token.to_str().ok().filter(|token| !token.is_empty() && token.len() <= LONGEST_TOKEN);
         let token = token.ok_or_else(unauthorized)?;
         let user = self.user(token, deadline).await?;
@@ -109,7 +104,7 @@ impl Callers {
         }
     }
 
-    async fn user(&self, token: &str, deadline: Deadline) -> Result<FlexUser, Response<Bytes>> {
+    async fn user(&self, token: &str, deadline: Deadline) -> Result<FlexUser, Refused> {
         let digest: [u8; 32] = Sha256::digest(token).into();
         let now = self.opener.clock.now();
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&digest).cloned();
@@ -151,7 +146,7 @@ impl Who {
     }
 
     /// Nobody in Flex asks in another's name.
-    pub(crate) fn may_ask_for(&self, asked_for: Option<&WorkerSid>) -> Result<(), Response<Bytes>> {
+    pub(crate) fn may_ask_for(&self, asked_for: Option<&WorkerSid>) -> Result<(), Refused> {
         match self {
             Self::Worker { worker, .. } if asked_for != Some(worker) => {
                 Err(forbidden("A Flex token speaks for its own worker_sid alone."))
@@ -184,13 +179,13 @@ fn bearer(authorization: &str) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-fn unauthorized() -> Response<Bytes> {
+fn unauthorized() -> Refused {
     let detail = "A valid API key (Authorization: Bearer …) or Flex token (X-Flex-Token) is needed.";
     let mut response = problem(StatusCode::UNAUTHORIZED, "unauthorized", detail);
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    response
+    response.into()
 }
 
-fn forbidden(detail: &str) -> Response<Bytes> {
-    problem(StatusCode::FORBIDDEN, "forbidden", detail)
+fn forbidden(detail: &str) -> Refused {
+    problem(StatusCode::FORBIDDEN, "forbidden", detail).into()
 }

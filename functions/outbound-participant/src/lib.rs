@@ -57,6 +57,9 @@ const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// Where replies to reminders are told of.
 const WEBHOOK_PATH: &str = "/webhooks/conversations";
 
+/// The answer to a request of which nothing came.
+pub(crate) type Refused = Box<Response<Bytes>>;
+
 /// What a request is for.
 enum Route {
     Begin,
@@ -82,27 +85,20 @@ impl OutboundParticipant {
     }
 
     async fn answer(&self, request: RawRequest, deadline: Deadline) -> Response<Bytes> {
-        let origin = match self.cors.admit(&request.headers) {
-            Ok(origin) => origin,
-            Err(refused) => return refused,
-        };
-        if let Some(preflight) = self.cors.preflight(&request.method, &origin) {
-            return preflight;
+        let origin = self.cors.origin(&request.headers);
+        if let Some(answer) = self.cors.answer_first(&request.method, &origin) {
+            return answer;
         }
         let answered = match route(&request) {
             Ok(Route::Begin) => self.ask(&request, deadline).await,
             Ok(Route::Tell(id)) => self.tell(&request, &id, deadline).await,
             Err(refused) => Err(refused),
         };
-        self.cors.answer(answered.unwrap_or_else(|refused| refused), &origin)
+        self.cors.answer(answered.unwrap_or_else(|refused| *refused), &origin)
     }
 
     /// Makes a reach, or says how one that was asked for before stands.
-    async fn ask(
-        &self,
-        request: &RawRequest,
-        deadline: Deadline,
-    ) -> Result<Response<Bytes>, Response<Bytes>> {
+    async fn ask(&self, request: &RawRequest, deadline: Deadline) -> Result<Response<Bytes>, Refused> {
         let who = self.callers.admit(&request.headers, deadline).await?;
         let body = json_object(request)?;
         let fingerprint = hexadecimal(&Sha256::digest(Value::Object(body.clone()).to_string()));
@@ -112,7 +108,7 @@ impl OutboundParticipant {
         who.may_ask_for(worker.as_ref())?;
         if !self.settings.senders.contains(&reach.from) {
             let detail = "This sender is not one of OUTBOUND_SENDERS.";
-            return Err(problem(StatusCode::FORBIDDEN, "sender_not_allowed", detail));
+            return Err(problem(StatusCode::FORBIDDEN, "sender_not_allowed", detail).into());
         }
         reach.author = who.author(&reach.initiator);
         let caller = who.caller();
@@ -135,7 +131,7 @@ impl OutboundParticipant {
             Begun::Known(known) => self.again(*known, &fingerprint, deadline).await,
             Begun::PairBusy => {
                 let detail = "A request for this customer and this sender is under way.";
-                Err(retry_after(problem(StatusCode::CONFLICT, "pair_busy", detail), ASK_AGAIN))
+                Err(retry_after(problem(StatusCode::CONFLICT, "pair_busy", detail), ASK_AGAIN).into())
             }
         }
     }
@@ -146,22 +142,21 @@ impl OutboundParticipant {
         known: Reach,
         fingerprint: &str,
         deadline: Deadline,
-    ) -> Result<Response<Bytes>, Response<Bytes>> {
+    ) -> Result<Response<Bytes>, Refused> {
         if known.fingerprint != fingerprint {
             let detail = "This Idempotency-Key was used for another request.";
-            return Err(problem(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail));
+            return Err(problem(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail).into());
         }
         let now = self.reacher.opener.clock.now();
         if known.may_act_until().is_some() && known.wait(now) > Duration::ZERO {
             let detail = "The first request with this Idempotency-Key is still under way.";
-            return Err(retry_after(problem(StatusCode::CONFLICT, "in_progress", detail), ASK_AGAIN));
+            return Err(retry_after(problem(StatusCode::CONFLICT, "in_progress", detail), ASK_AGAIN).into());
         }
-        let reach = match known.is_final() {
-            true => known,
-            false => {
-                let resumed = Box::pin(self.reacher.resume(known, deadline)).await;
-                resumed.map_err(|error| self.unavailable(&error))?
-            }
+        let reach = if known.is_final() {
+            known
+        } else {
+            let resumed = Box::pin(self.reacher.resume(known, deadline)).await;
+            resumed.map_err(|error| self.unavailable(&error))?
         };
         note(&reach);
         Ok(answer::repeated(&reach))
@@ -173,7 +168,7 @@ impl OutboundParticipant {
         request: &RawRequest,
         id: &ReachId,
         deadline: Deadline,
-    ) -> Result<Response<Bytes>, Response<Bytes>> {
+    ) -> Result<Response<Bytes>, Refused> {
         let who = self.callers.admit(&request.headers, deadline).await?;
         let reach = self.reacher.opener.ledger.reach(id, deadline).await;
         let reach = reach.map_err(|error| self.unavailable(&error))?;
@@ -184,7 +179,7 @@ impl OutboundParticipant {
     }
 
     /// Counts the request against the limits of its sender and its caller, where there are any.
-    async fn limit(&self, who: &Who, sender: &str, deadline: Deadline) -> Result<(), Response<Bytes>> {
+    async fn limit(&self, who: &Who, sender: &str, deadline: Deadline) -> Result<(), Refused> {
         let now = self.reacher.opener.clock.now();
         for (name, rate) in [
             (format!("outbound-sender#{sender}"), self.settings.rate_per_sender),
@@ -194,10 +189,8 @@ impl OutboundParticipant {
             if let Admission::TooMany(wait) = admission.map_err(|error| self.unavailable(&error))? {
                 self.reacher.opener.metrics.count(Metric::RateLimited);
                 let detail = "Too many requests. Try again later.";
-                return Err(retry_after(
-                    problem(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail),
-                    wait,
-                ));
+                let refused = problem(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail);
+                return Err(retry_after(refused, wait).into());
             }
         }
         Ok(())
@@ -211,7 +204,7 @@ impl OutboundParticipant {
     }
 
     /// The state table could not be asked or written: nothing was done.
-    fn unavailable(&self, error: &LedgerError) -> Response<Bytes> {
+    fn unavailable(&self, error: &LedgerError) -> Refused {
         self.reacher.opener.metrics.count(Metric::TableUnavailable);
         tracing::error!(%error, "a reach could not be recorded");
         unavailable()
@@ -229,7 +222,7 @@ impl HttpFunction for OutboundParticipant {
 }
 
 /// What a request is for, by the end of its path: a custom domain may put something before it.
-fn route(request: &RawRequest) -> Result<Route, Response<Bytes>> {
+fn route(request: &RawRequest) -> Result<Route, Refused> {
     let path: Vec<&str> = request.path().split('/').filter(|segment| !segment.is_empty()).collect();
     let (allowed, route) = match path.as_slice() {
         [.., "outbound", id] => {
@@ -243,23 +236,23 @@ fn route(request: &RawRequest) -> Result<Route, Response<Bytes>> {
         return Ok(route);
     }
     let detail = format!("Only {allowed} is understood here.");
-    Err(problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &detail))
+    Err(problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &detail).into())
 }
 
 /// The body, which must be a JSON object.
-fn json_object(request: &RawRequest) -> Result<serde_json::Map<String, Value>, Response<Bytes>> {
+fn json_object(request: &RawRequest) -> Result<serde_json::Map<String, Value>, Refused> {
     if request.is_longer_than(MAX_BODY) {
         let detail = format!("The body is longer than {MAX_BODY} bytes.");
-        return Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &detail));
+        return Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &detail).into());
     }
     let content_type = request.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let media_type = content_type.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
     if !media_type.eq_ignore_ascii_case("application/json") {
         let detail = "The body must be application/json.";
-        return Err(problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", detail));
+        return Err(problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", detail).into());
     }
     serde_json::from_slice(&request.body)
-        .map_err(|_| problem(StatusCode::BAD_REQUEST, "malformed", "The body is not a JSON object."))
+        .map_err(|_| problem(StatusCode::BAD_REQUEST, "malformed", "The body is not a JSON object.").into())
 }
 
 /// Notes on the log line of the invocation what it was about.
@@ -276,12 +269,12 @@ fn note(reach: &Reach) {
     }
 }
 
-fn not_found() -> Response<Bytes> {
-    problem(StatusCode::NOT_FOUND, "not_found", "There is nothing here.")
+fn not_found() -> Refused {
+    problem(StatusCode::NOT_FOUND, "not_found", "There is nothing here.").into()
 }
 
-fn unavailable() -> Response<Bytes> {
-    retry_after(problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Try again later."), ASK_AGAIN)
+fn unavailable() -> Refused {
+    retry_after(problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Try again later."), ASK_AGAIN).into()
 }
 
 /// An answer that says when to ask again, in whole seconds.

@@ -14,6 +14,8 @@ use shared::{
     sid::WorkerSid,
 };
 
+use crate::Refused;
+
 /// What is asked for, and in whose name.
 #[derive(Debug)]
 pub(crate) struct Asked {
@@ -70,7 +72,7 @@ pub(crate) fn read_key(headers: &HeaderMap) -> Result<String, Wrong> {
 }
 
 /// Both, or the answer that names what is wrong with either.
-pub(crate) fn both<A, B>(a: Result<A, Wrong>, b: Result<B, Wrong>) -> Result<(A, B), Response<Bytes>> {
+pub(crate) fn both<A, B>(a: Result<A, Wrong>, b: Result<B, Wrong>) -> Result<(A, B), Refused> {
     let wrong = match (a, b) {
         (Ok(a), Ok(b)) => return Ok((a, b)),
         (Err(mut a), Err(b)) => {
@@ -79,7 +81,7 @@ pub(crate) fn both<A, B>(a: Result<A, Wrong>, b: Result<B, Wrong>) -> Result<(A,
         }
         (Err(wrong), _) | (_, Err(wrong)) => wrong,
     };
-    Err(invalid(wrong))
+    Err(invalid(wrong).into())
 }
 
 /// 422, with every bad field.
@@ -119,8 +121,7 @@ pub(crate) fn read(body: Map<String, Value>, reply_url: Option<&str>) -> Result<
         fields.wrong_if_new("message", "missing; a reminder says something");
     }
     let on_conflict = match fields.text("on_conflict").as_deref() {
-        None => OnConflict::Reject,
-        Some("reject") => OnConflict::Reject,
+        None | Some("reject") => OnConflict::Reject,
         Some("join") => OnConflict::Join,
         Some("replace") => OnConflict::Replace,
         Some(_) => {

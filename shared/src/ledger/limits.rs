@@ -52,9 +52,9 @@ impl Ledger {
         let mut seen = None;
         for _ in 0..TRIES {
             let full_at = seen.unwrap_or(now).max(now) + interval;
-            let ahead = full_at.since(now);
-            if ahead > PERIOD {
-                return Ok(Admission::TooMany(ahead - PERIOD));
+            let too_far = full_at.since(now + PERIOD);
+            if !too_far.is_zero() {
+                return Ok(Admission::TooMany(too_far));
             }
             let request = self
                 .client

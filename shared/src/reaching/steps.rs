@@ -129,10 +129,7 @@ impl Reacher {
         let Some(sid) = &reach.conversation else { return Ok(Taken::Refused(Refusal::ConversationOver)) };
         let request = &reach.request;
         let added = self.opener.twilio.add_customer(sid, &request.to, &request.from, asking).await;
-        let error = match added {
-            Ok(_) => return Ok(Taken::done()),
-            Err(error) => error,
-        };
+        let Err(error) = added else { return Ok(Taken::done()) };
         let invalid = |field: &str| Taken::Refused(Refusal::AddressInvalid { field: field.to_owned() });
         if error.has_code(ALREADY_THERE) {
             Ok(Taken::done())

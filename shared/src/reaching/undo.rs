@@ -34,18 +34,17 @@ impl Reacher {
         if reach.joined {
             return Ok(());
         }
-        let made = match &reach.conversation {
-            Some(made) => Some(made.clone()),
-            // Its answer may have been lost.
-            None => {
-                let name = reach.id.unique_name();
-                self.opener
-                    .twilio
-                    .conversation_named(&self.service, &name, asking)
-                    .await?
-                    .map(|made| made.sid)
-            }
-        };
+        let mut made = reach.conversation.clone();
+        if made.is_none() {
+            // The answer to its making may have been lost.
+            let name = reach.id.unique_name();
+            made = self
+                .opener
+                .twilio
+                .conversation_named(&self.service, &name, asking)
+                .await?
+                .map(|made| made.sid);
+        }
         match made {
             Some(made) => self.remove(&made, asking).await,
             None => Ok(()),

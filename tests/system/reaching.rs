@@ -1,0 +1,473 @@
+//! Reaching out while everything breaks: processes killed and answers lost at every step, Twilio down, hundreds
+//! at once.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use flexglue::local::system::{self, SMS_NUMBER};
+use flexglue_tests::{
+    outbound::{Told, ask, reach, with},
+    rig::{CUSTOMER, Rig},
+    wires::{Forgetful, Fuse},
+};
+use serde_json::{Value, json};
+use shared::reach::{Caller, ReachId, Stage};
+use simulator::{ConversationState, Fault, Matcher, Misbehaviour, Times};
+
+/// A kind of reach, and what the customer is in before.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    kind: &'static str,
+    on_conflict: &'static str,
+    before: Before,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Before {
+    Nothing,
+    /// An agent serves them.
+    Served,
+    /// An agent has parked them.
+    Parked,
+    /// They were sent a reminder.
+    Reminded,
+    /// Another service has them, so that only Twilio's refusal tells.
+    Elsewhere,
+}
+
+fn cases() -> Vec<Case> {
+    use Before::{Elsewhere, Nothing, Parked, Reminded, Served};
+    let mut cases = Vec::new();
+    for kind in ["agent", "api", "system"] {
+        for (on_conflict, before) in [
+            ("reject", Nothing),
+            ("reject", Elsewhere),
+            ("join", Served),
+            ("join", Parked),
+            ("join", Reminded),
+            ("replace", Parked),
+            ("replace", Elsewhere),
+        ] {
+            cases.push(Case { kind, on_conflict, before });
+        }
+    }
+    cases
+}
+
+async fn rig(case: Case) -> Rig {
+    let rig = Rig::with(1, |account| account.duplicate_guard = false, &[]);
+    let front = rig.front().await;
+    match case.before {
+        Before::Nothing => {}
+        Before::Elsewhere => drop(rig.system.twilio.conversation_elsewhere(CUSTOMER, SMS_NUMBER)),
+        Before::Reminded => {
+            let told = ask(&front, "before", &body(&rig, "system", &json!({}))).await;
+            assert_eq!(told.status, 201);
+        }
+        Before::Served | Before::Parked => {
+            let sid = rig.system.twilio.customer_writes(CUSTOMER, SMS_NUMBER, "hello").conversation_sid;
+            rig.deliver_all(&front).await;
+            rig.pass(Duration::from_secs(1)).await;
+            let task = rig.live_interactions(&sid)[0].task_sid.clone();
+            let worker = rig.system.twilio.settings().workers[1].sid.clone();
+            rig.system.twilio.agent_accepts(&task, &worker).unwrap();
+            if case.before == Before::Parked {
+                rig.system.twilio.agent_parks(&task).unwrap();
+            }
+        }
+    }
+    rig
+}
+
+fn body(rig: &Rig, kind: &str, changes: &Value) -> Value {
+    with(reach(&rig.system.twilio.settings(), kind), changes)
+}
+
+fn asked(rig: &Rig, case: Case) -> Value {
+    body(rig, case.kind, &json!({"on_conflict": case.on_conflict}))
+}
+
+/// Every reach that is recorded, with its stage.
+async fn reaches(rig: &Rig) -> Vec<shared::reach::Reach> {
+    let mut reaches = Vec::new();
+    for item in rig.system.dynamo.items(&rig.system.settings.table).unwrap() {
+        let key = item["pk"].as_str().unwrap_or_default().to_owned();
+        if let Some(id) = key.strip_prefix("reach#") {
+            let id = id.parse().unwrap();
+            let found = rig.ledger().await.reach(&id, flexglue_tests::rig::forever()).await.unwrap();
+            reaches.extend(found);
+        }
+    }
+    reaches
+}
+
+/// What must be true once everything has come to rest: no customer in two open conversations, nothing open
+/// without a task or somebody who waits for a reply, nothing said twice, nobody invited twice, nothing half-made.
+async fn assert_sound(rig: &Rig, what: &str) {
+    let twilio = &rig.system.twilio;
+    let mut held: BTreeMap<String, String> = BTreeMap::new();
+    let reaches = reaches(rig).await;
+    for conversation in twilio.conversations() {
+        let sid = conversation.sid.clone();
+        let mut names: Vec<_> =
+            conversation.messages.iter().map(|message| message.attributes.clone()).collect();
+        names.retain(|name| name != "{}");
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count, "{what}: something was said twice in {sid}");
+        if conversation.state == ConversationState::Closed {
+            assert!(!conversation.participants.is_empty(), "{what}: {sid} is a leftover");
+            assert!(rig.live_interactions(&sid).is_empty(), "{what}: {sid} is closed and its channel is not");
+            continue;
+        }
+        let customer = conversation.participants.iter().find_map(|one| one.binding.as_ref());
+        let customer = customer.unwrap_or_else(|| panic!("{what}: nobody is in {sid}"));
+        let other = held.insert(customer.address.clone(), sid.clone());
+        assert!(other.is_none(), "{what}: {sid} and {other:?} have the same customer");
+        let live = rig.live_interactions(&sid).len();
+        assert!(live <= 1, "{what}: {live} Interactions on {sid}");
+        let waits_for_reply = !conversation.webhooks.is_empty()
+            && conversation.messages.iter().all(|message| message.author == "system");
+        assert!(live == 1 || waits_for_reply && count > 0, "{what}: {sid} is open, and nobody serves it");
+        let tasks = twilio.tasks().into_iter().filter(|task| {
+            let attributes = Value::Object(task.attributes.clone());
+            attributes["conversationSid"] == sid.as_str() && task.attributes.contains_key("outbound")
+        });
+        let mut invited = BTreeMap::new();
+        for task in tasks {
+            let id = Value::Object(task.attributes)["outbound"]["id"].to_string();
+            *invited.entry(id).or_insert(0) += 1;
+        }
+        assert!(invited.values().all(|times| *times == 1), "{what}: invited twice: {invited:?}");
+    }
+    for reach in &reaches {
+        assert!(reach.is_final(), "{what}: {:?}", reach.stage);
+        let done = reach.stage == Stage::Done;
+        let said = reach.conversation.as_ref().map_or(0, |sid| {
+            let messages = twilio.messages(sid.as_str());
+            messages.iter().filter(|message| message.attributes.contains(reach.id.as_str())).count()
+        });
+        assert_eq!(said, usize::from(done), "{what}: said {said} times");
+    }
+    let items = rig.system.dynamo.items(&rig.system.settings.table).unwrap();
+    let locks = items.iter().filter(|item| item["pk"].as_str().unwrap_or_default().starts_with("pair#"));
+    assert_eq!(locks.count(), 0, "{what}: a lock is left");
+}
+
+/// Asks a process that is killed at `step`. Whether it was.
+async fn asked_and_killed_at(rig: &Rig, case: Case, step: usize) -> bool {
+    let fuse = Fuse::at(step);
+    let world = rig.system.world_through(|to| fuse.wire(to), |to| fuse.wire(to)).await;
+    let front = rig.front_in(&world);
+    fuse.guard(ask(&front, "k1", &asked(rig, case))).await.is_none()
+}
+
+async fn sweep_killed_at(rig: &Rig, step: usize) -> bool {
+    let fuse = Fuse::at(step);
+    let world = rig.system.world_through(|to| fuse.wire(to), |to| fuse.wire(to)).await;
+    let sweeper = rig.system.orphan_sweeper(&world);
+    fuse.guard(system::sweep(&sweeper)).await.is_none()
+}
+
+#[tokio::test(start_paused = true)]
+async fn killed_at_any_step_of_any_kind_one_sweep_finishes_or_undoes_it() {
+    let own = ReachId::of(&Caller::BackEnd, "k1");
+    let mut deaths = 0;
+    for case in cases() {
+        for step in 0.. {
+            let rig = rig(case).await;
+            if !asked_and_killed_at(&rig, case, step).await {
+                break;
+            }
+            deaths += 1;
+            // It reads first, and then writes down what it is about to do.
+            assert_eq!(reaches(&rig).await.iter().any(|reach| reach.id == own), step > 2, "{case:?}, {step}");
+            rig.sweep_after_a_minute().await;
+            assert_sound(&rig, &format!("{case:?}, killed at step {step}")).await;
+        }
+    }
+    assert!(deaths > 400, "{deaths} deaths");
+}
+
+/// The same key, asked again after the death, gets what the sweep made of it.
+#[tokio::test(start_paused = true)]
+async fn killed_at_any_step_the_caller_asks_again_and_learns_what_became_of_it() {
+    for kind in ["agent", "api", "system"] {
+        let case = Case { kind, on_conflict: "reject", before: Before::Nothing };
+        for step in 0.. {
+            let rig = rig(case).await;
+            if !asked_and_killed_at(&rig, case, step).await {
+                break;
+            }
+            rig.pass(Duration::from_mins(1)).await;
+            let front = rig.front().await;
+            let told = ask(&front, "k1", &asked(&rig, case)).await;
+            // Killed before anything was written, it is the first of its kind.
+            let status = if step <= 2 { 201 } else { 200 };
+            assert_eq!(
+                (told.status, &*told.text("status")),
+                (status, "open"),
+                "{kind}, step {step}: {told:?}"
+            );
+            assert_sound(&rig, &format!("{kind}, killed at step {step}, asked again")).await;
+        }
+    }
+}
+
+/// Whoever finishes the work of a dead process dies as well, at each step of its own.
+#[tokio::test(start_paused = true)]
+async fn killed_at_any_step_the_sweeper_is_followed_by_another() {
+    for case in [
+        Case { kind: "agent", on_conflict: "reject", before: Before::Nothing },
+        Case { kind: "system", on_conflict: "reject", before: Before::Elsewhere },
+        Case { kind: "api", on_conflict: "join", before: Before::Parked },
+    ] {
+        for step in (3..).step_by(4) {
+            let mut killed_once = false;
+            // The first steps of a sweep are reads of the index.
+            for sweep_step in (32..).step_by(3) {
+                let rig = rig(case).await;
+                killed_once = asked_and_killed_at(&rig, case, step).await;
+                if !killed_once {
+                    break;
+                }
+                rig.pass(Duration::from_mins(1)).await;
+                let killed = sweep_killed_at(&rig, sweep_step).await;
+                rig.sweep_after_a_minute().await;
+                assert_sound(&rig, &format!("{case:?}, killed at {step}, the sweep at {sweep_step}")).await;
+                if !killed {
+                    break;
+                }
+            }
+            if !killed_once {
+                break;
+            }
+        }
+    }
+}
+
+/// What Twilio was asked for has happened, and nobody learns of it.
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_twilios_that_is_lost_is_looked_up_and_not_asked_for_again() {
+    for case in cases() {
+        for lost in 0.. {
+            let rig = rig(case).await;
+            let before = rig.system.twilio.requests().len();
+            let world = rig
+                .system
+                .world_through(
+                    |to| std::sync::Arc::new(Forgetful::new(to, move |number, _| number == lost)),
+                    |to| to,
+                )
+                .await;
+            let told = ask(&rig.front_in(&world), "k1", &asked(&rig, case)).await;
+            let asked_for = rig.system.twilio.requests().len() - before;
+            if lost >= asked_for {
+                break;
+            }
+            rig.sweep_after_a_minute().await;
+            assert_sound(&rig, &format!("{case:?}, answer {lost} lost: {told:?}")).await;
+        }
+    }
+}
+
+/// The table's answer is lost, or the table fails, at every request.
+#[tokio::test(start_paused = true)]
+async fn a_table_that_fails_at_any_step_loses_nothing() {
+    for kind in ["agent", "system"] {
+        let case = Case { kind, on_conflict: "reject", before: Before::Nothing };
+        for lost in 0..16 {
+            let rig = rig(case).await;
+            let world = rig
+                .system
+                .world_through(
+                    |to| to,
+                    |to| std::sync::Arc::new(Forgetful::new(to, move |number, _| number == lost)),
+                )
+                .await;
+            ask(&rig.front_in(&world), "k1", &asked(&rig, case)).await;
+            rig.sweep_after_a_minute().await;
+            assert_sound(&rig, &format!("{case:?}, the table's answer {lost} lost")).await;
+        }
+    }
+}
+
+/// Twilio: slow down, broken, silent, or not Twilio at all; for a while, on each resource in turn.
+#[tokio::test(start_paused = true)]
+async fn a_twilio_that_is_down_for_a_while_delays_and_leaves_nothing_behind() {
+    let routes = [
+        "GET /v1/ParticipantConversations",
+        "POST /v1/Conversations",
+        "POST /v1/Conversations/{sid}/Participants",
+        "GET /v1/Conversations/{sid}/Webhooks",
+        "POST /v1/Conversations/{sid}/Webhooks",
+        "POST /v1/Interactions",
+        "POST /v1/Conversations/{sid}/Messages",
+    ];
+    let ways = [
+        Misbehaviour::Status { status: 429, code: 20429, retry_after: Some(3) },
+        Misbehaviour::Status { status: 500, code: 20500, retry_after: None },
+        Misbehaviour::LostBefore,
+        Misbehaviour::LostAfter,
+        Misbehaviour::Malformed,
+        Misbehaviour::Hang,
+    ];
+    for kind in ["agent", "system"] {
+        for route in routes {
+            for what in &ways {
+                let case = Case { kind, on_conflict: "reject", before: Before::Nothing };
+                let rig = rig(case).await;
+                let front = rig.front().await;
+                let on = Matcher::route(route);
+                rig.system.twilio.misbehave(Fault { on, times: Times::Forever, what: what.clone() });
+                let told = ask(&front, "k1", &asked(&rig, case)).await;
+                assert!(matches!(told.status, 201 | 202), "{kind} {route} {what:?}: {told:?}");
+                for _ in 0..3 {
+                    rig.sweep_after_a_minute().await;
+                }
+                rig.system.twilio.behave();
+                for _ in 0..6 {
+                    rig.sweep_after_a_minute().await;
+                }
+                assert_sound(&rig, &format!("{kind} {route} {what:?}")).await;
+                let again = ask(&front, "k1", &asked(&rig, case)).await;
+                assert_eq!((again.status, &*again.text("status")), (200, "open"), "{kind} {route} {what:?}");
+            }
+        }
+    }
+}
+
+/// Trap 15.
+#[tokio::test(start_paused = true)]
+async fn what_twilio_refuses_for_good_is_undone_and_told() {
+    for (route, code, error) in [
+        ("POST /v1/Conversations", 50350, "twilio_refused"),
+        ("POST /v1/Conversations/{sid}/Participants", 50407, "invalid"),
+        ("POST /v1/Conversations/{sid}/Participants", 50408, "invalid"),
+        ("POST /v1/Conversations/{sid}/Participants", 50438, "twilio_refused"),
+        ("POST /v1/Interactions", 45367, "twilio_refused"),
+    ] {
+        for kind in ["agent", "api"] {
+            let case = Case { kind, on_conflict: "reject", before: Before::Nothing };
+            let rig = rig(case).await;
+            let front = rig.front().await;
+            let what = Misbehaviour::Status { status: 400, code, retry_after: None };
+            rig.system.twilio.misbehave(Fault { on: Matcher::route(route), times: Times::Forever, what });
+            let told = ask(&front, "k1", &asked(&rig, case)).await;
+            let status = if error == "invalid" { 422 } else { 502 };
+            assert_eq!((told.status, &*told.text("error")), (status, error), "{kind} {route}: {told:?}");
+            rig.system.twilio.behave();
+            assert_sound(&rig, &format!("{kind} {route}")).await;
+            assert_eq!(ask(&front, "k2", &asked(&rig, case)).await.status, 201, "the number is free again");
+        }
+    }
+}
+
+/// An hour of it is enough: nobody wants to be called back then.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_made_for_an_hour_is_given_up_with_nothing_left() {
+    let case = Case { kind: "agent", on_conflict: "reject", before: Before::Nothing };
+    let rig = rig(case).await;
+    let front = rig.front().await;
+    let what = Misbehaviour::Status { status: 429, code: 20429, retry_after: None };
+    let on = Matcher::route("POST /v1/Interactions");
+    rig.system.twilio.misbehave(Fault { on, times: Times::Forever, what });
+    let told = ask(&front, "k1", &asked(&rig, case)).await;
+    assert_eq!(told.status, 202);
+    for _ in 0..75 {
+        rig.sweep_after_a_minute().await;
+    }
+    let told = ask(&front, "k1", &asked(&rig, case)).await;
+    assert_eq!((told.status, &*told.text("error")), (504, "given_up"));
+    assert_sound(&rig, "given up").await;
+    rig.system.twilio.behave();
+    for _ in 0..10 {
+        rig.sweep_after_a_minute().await;
+    }
+    assert_sound(&rig, "and it stays so").await;
+}
+
+/// The customer writes into the conversation of a reach that then cannot be made: they are served like anybody.
+#[tokio::test(start_paused = true)]
+async fn a_customer_who_writes_into_what_is_undone_is_served() {
+    let case = Case { kind: "agent", on_conflict: "reject", before: Before::Nothing };
+    let rig = rig(case).await;
+    let front = rig.front().await;
+    let what = Misbehaviour::Status { status: 429, code: 20429, retry_after: None };
+    let on = Matcher::route("POST /v1/Interactions");
+    rig.system.twilio.misbehave(Fault { on, times: Times::Forever, what });
+    let told = ask(&front, "k1", &asked(&rig, case)).await;
+    let sid = rig.system.twilio.customer_writes(CUSTOMER, SMS_NUMBER, "by the way").conversation_sid;
+    rig.system.twilio.behave();
+    let what = Misbehaviour::Status { status: 400, code: 45367, retry_after: None };
+    let on = Matcher::route("POST /v1/Interactions");
+    rig.system.twilio.misbehave(Fault { on, times: Times::Next(1), what });
+    for _ in 0..4 {
+        rig.sweep_after_a_minute().await;
+    }
+    let told = ask(&front, "k1", &with(asked(&rig, case), &json!({}))).await.status.max(told.status);
+    assert_eq!(told, 502);
+    assert_eq!(rig.system.twilio.conversation(&sid).unwrap().state, ConversationState::Active);
+    let live = rig.live_interactions(&sid);
+    assert_eq!(live.len(), 1);
+    assert_eq!(live[0].initiated_by, simulator::InitiatedBy::Customer);
+}
+
+/// Two hundred requests for twenty customers, who write meanwhile.
+#[tokio::test(start_paused = true)]
+async fn two_hundred_at_once_for_twenty_customers_who_write_meanwhile() {
+    use futures_util::{StreamExt as _, stream};
+    for seed in 0..6 {
+        let rig = Rig::with(seed, |account| account.duplicate_guard = false, &[]);
+        let front = &rig.front_in(&rig.unhurried_world().await);
+        let customer = |number: u64| format!("+1555123{number:04}");
+        let told: Vec<(u64, Told)> = stream::iter(0..200_u64)
+            .map(|number| {
+                let rig = &rig;
+                let kind = ["agent", "api", "system"][usize::try_from(rig.random.next() % 3).unwrap()];
+                let on_conflict =
+                    ["reject", "reject", "join", "replace"][usize::try_from(rig.random.next() % 4).unwrap()];
+                let pair = number % 20;
+                let asked = body(rig, kind, &json!({"to": customer(pair), "on_conflict": on_conflict}));
+                async move {
+                    if rig.random.next().is_multiple_of(5) {
+                        rig.system.twilio.customer_writes(&customer(pair), SMS_NUMBER, "hello");
+                        rig.deliver_all(front).await;
+                    }
+                    (pair, ask(front, &format!("k{number}"), &asked).await)
+                }
+            })
+            .buffer_unordered(40)
+            .collect()
+            .await;
+        rig.deliver_all(front).await;
+        for (pair, told) in &told {
+            let what = format!("seed {seed}: {told:?}");
+            match told.status {
+                201 | 200 => {
+                    let sid = told.text("conversation_sid");
+                    let conversation = rig.system.twilio.conversation(&sid).expect("it is there");
+                    assert!(conversation.bound(&customer(*pair), SMS_NUMBER).is_some(), "{what}");
+                    let is_system = told.body.get("interaction_sid").is_none();
+                    let interactions = rig.system.twilio.interactions_on(&sid);
+                    let has_it = interactions.iter().any(|one| one.sid == told.text("interaction_sid"));
+                    assert!(is_system || has_it, "{what}");
+                }
+                202 => assert_eq!(told.text("status"), "pending", "{what}"),
+                409 => {
+                    let error = told.text("error");
+                    let known = ["participant_in_conversation", "pair_busy", "conversation_closed"];
+                    assert!(known.contains(&error.as_str()), "{what}");
+                }
+                _ => panic!("{what}"),
+            }
+        }
+        let made = told.iter().filter(|(_, told)| told.status == 201).count();
+        assert!(made >= 8, "seed {seed}: {made}");
+        for _ in 0..3 {
+            rig.sweep_after_a_minute().await;
+            rig.deliver_all(front).await;
+        }
+        assert_sound(&rig, &format!("seed {seed}")).await;
+    }
+}
