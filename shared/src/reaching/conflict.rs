@@ -135,10 +135,9 @@ impl Reacher {
             return Ok(Taken::Refused(Refusal::ConversationOver));
         };
         let seen = self.opener.ledger.get(sid, asking).await?;
-        if seen.as_ref().is_some_and(|record| matches!(record.stage, Stage::Claimed { .. })) {
+        if let Some(Stage::Claimed { lease_until, .. }) = seen.as_ref().map(|record| &record.stage) {
             // Whoever claimed it is opening it right now; where they died, the sweeper is next.
-            let now = self.opener.clock.now();
-            let is_at_it = seen.and_then(|record| record.due_at).is_some_and(|due| now < due);
+            let is_at_it = self.opener.clock.now() < *lease_until;
             return Ok(if is_at_it { Taken::Again(WAIT_FOR_OTHERS) } else { Taken::NotNow(None) });
         }
         let known = seen.as_ref().and_then(|record| record.interaction.clone());
@@ -158,7 +157,7 @@ impl Reacher {
                 }
                 Ok(has_interaction(interaction))
             }
-            (_, None) => self.open_on(reach, sid, seen, true, asking).await,
+            (_, None) => self.open_on(reach, sid, seen, asking).await,
             (initiator, Some(interaction)) => {
                 let agent = match initiator {
                     Initiator::Agent(agent) => Some(agent),

@@ -7,14 +7,14 @@ use serde_json::json;
 use super::{Reacher, Taken, Trouble, troubled};
 use crate::{
     clock::{Deadline, Timestamp},
-    conversation::{Conversation, Interaction, Stage},
+    conversation::{Conversation, Interaction, Stage, pace},
     opening::{Claim, Opened, first_of_customer},
-    reach::{Fate, InitiatedBy, Initiator, Reach, Refusal, Step},
+    reach::{Fate, InitiatedBy, Initiator, Reach, ReachId, Refusal, Step},
     rescue::AUTHOR,
     sid::ConversationSid,
     twilio::{
-        ADDRESS_INVALID, ALREADY_THERE, CallError, ConversationState, NewConversation, NewMessage,
-        PAIR_IN_USE, PROXY_ADDRESS_INVALID, REACH_ATTRIBUTE,
+        ADDRESS_INVALID, ALREADY_THERE, CallError, ConversationState, MessageResource, NewConversation,
+        NewMessage, PAIR_IN_USE, PROXY_ADDRESS_INVALID, REACH_ATTRIBUTE, Refusal as Refused,
     },
 };
 
@@ -36,11 +36,11 @@ impl Reacher {
     pub(super) async fn take(&self, reach: &Reach, step: Step, in_doubt: bool, asking: Deadline) -> Taken {
         let taken = match step {
             Step::Look => self.look(reach, asking).await,
-            Step::Conversation => self.make_conversation(reach, in_doubt, asking).await,
+            Step::Conversation => self.make_conversation(reach, asking).await,
             Step::Webhook => self.attach(reach, asking).await,
             Step::Participant => self.add_customer(reach, asking).await,
             Step::Join => self.join(reach, asking).await,
-            Step::Interaction => self.open(reach, in_doubt, asking).await,
+            Step::Interaction => self.open(reach, asking).await,
             Step::Message => self.say(reach, in_doubt, asking).await,
         };
         taken.unwrap_or_else(|trouble| match trouble {
@@ -62,15 +62,8 @@ impl Reacher {
         }
     }
 
-    async fn make_conversation(
-        &self,
-        reach: &Reach,
-        in_doubt: bool,
-        asking: Deadline,
-    ) -> Result<Taken, Trouble> {
-        if in_doubt && let Some(made) = self.own_conversation(reach, asking).await? {
-            return Ok(made);
-        }
+    /// Makes the conversation. Its name is unique, so that one whose answer was lost is found by asking again.
+    async fn make_conversation(&self, reach: &Reach, asking: Deadline) -> Result<Taken, Trouble> {
         let new = NewConversation {
             unique_name: reach.id.unique_name(),
             attributes: json!({
@@ -82,20 +75,18 @@ impl Reacher {
         match self.opener.twilio.create_conversation(&self.service, new, asking).await {
             Ok(made) => Ok(Taken::with(|next| next.conversation = Some(made.sid))),
             Err(error) if error.has_code(NAME_TAKEN) => {
-                Ok(self.own_conversation(reach, asking).await?.unwrap_or(Taken::NotNow(None)))
+                let name = reach.id.unique_name();
+                let made = self.opener.twilio.conversation_named(&self.service, &name, asking).await?;
+                Ok(match made {
+                    Some(made) if made.state == ConversationState::Closed => {
+                        Taken::Refused(Refusal::ConversationOver)
+                    }
+                    Some(made) => Taken::with(|next| next.conversation = Some(made.sid)),
+                    None => Taken::NotNow(None),
+                })
             }
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// The conversation that this reach has made, where it has.
-    async fn own_conversation(&self, reach: &Reach, asking: Deadline) -> Result<Option<Taken>, Trouble> {
-        let name = reach.id.unique_name();
-        let made = self.opener.twilio.conversation_named(&self.service, &name, asking).await?;
-        Ok(made.map(|made| match made.state {
-            ConversationState::Closed => Taken::Refused(Refusal::ConversationOver),
-            _ => Taken::with(|next| next.conversation = Some(made.sid)),
-        }))
     }
 
     /// Has replies told of, before there can be one; and before that, writes down what the reply is about.
@@ -147,69 +138,37 @@ impl Reacher {
         }
     }
 
-    async fn open(&self, reach: &Reach, in_doubt: bool, asking: Deadline) -> Result<Taken, Trouble> {
+    async fn open(&self, reach: &Reach, asking: Deadline) -> Result<Taken, Trouble> {
         let Some(sid) = &reach.conversation else { return Ok(Taken::Refused(Refusal::ConversationOver)) };
         let seen = self.opener.ledger.get(sid, asking).await?;
-        self.open_on(reach, sid, seen, in_doubt, asking).await
+        self.open_on(reach, sid, seen, asking).await
     }
 
-    /// Opens the Interaction of the reach on a conversation, through the same claim as the webhook. `look` where
-    /// Twilio may hold one that nobody recorded.
+    /// Opens the Interaction of the reach on a conversation, through the same claim as the webhook.
     pub(super) async fn open_on(
         &self,
         reach: &Reach,
         sid: &ConversationSid,
         seen: Option<Conversation>,
-        look: bool,
         asking: Deadline,
     ) -> Result<Taken, Trouble> {
-        let now = self.opener.clock.now();
-        let is_due = |record: &Conversation| record.due_at.is_some_and(|due| due <= now);
-        let (claim, look) = match seen {
-            Some(record) if record.interaction.is_some() && !is_over(&record) => {
-                return Ok(has_interaction(record.interaction));
-            }
-            Some(record) if matches!(record.stage, Stage::Claimed { .. }) && !is_due(&record) => {
-                return Ok(Taken::Again(WAIT_FOR_OTHERS));
-            }
-            // Begun for this very reach, and not brought to its end.
-            Some(record)
-                if matches!(record.stage, Stage::Claimed { .. } | Stage::Waiting)
-                    && record.outbound.as_ref().is_some_and(|outbound| outbound.reach == reach.id) =>
-            {
-                if !is_due(&record) {
-                    return Ok(Taken::NotNow(record.due_at.map(|due| due.since(now))));
-                }
+        let (claim, look) = match turn(seen.as_ref(), &reach.id, self.opener.clock.now()) {
+            Turn::Has(interaction) => return Ok(has_interaction(Some(interaction))),
+            Turn::Busy => return Ok(Taken::Again(WAIT_FOR_OTHERS)),
+            Turn::Later(wait) => return Ok(Taken::NotNow(Some(wait))),
+            Turn::Refused { status, code } => return Ok(refused_interaction(status, code)),
+            Turn::Over => return Ok(Taken::Refused(Refusal::ConversationOver)),
+            Turn::TakeOver(record) => {
                 let look = record.must_look();
-                match self.opener.take_over(record, asking).await? {
-                    Some(claim) => (claim, look),
-                    None => return Ok(Taken::Again(WAIT_FOR_OTHERS)),
-                }
+                (self.opener.take_over(*record, asking).await?, look)
             }
-            Some(record) => match record.stage {
-                Stage::Refused { status, code }
-                    if record.outbound.as_ref().is_some_and(|outbound| outbound.reach == reach.id) =>
-                {
-                    return Ok(refused_interaction(status, code));
-                }
-                Stage::Claimed { .. } => return Ok(Taken::NotNow(None)),
-                _ if is_over(&record) || matches!(record.stage, Stage::Orphaned { .. }) => {
-                    return Ok(Taken::Refused(Refusal::ConversationOver));
-                }
-                _ => match self.claim(reach, sid, Some(record), asking).await? {
-                    Some(claim) => (claim, look),
-                    None => return Ok(Taken::Again(WAIT_FOR_OTHERS)),
-                },
-            },
-            None => match self.claim(reach, sid, None, asking).await? {
-                Some(claim) => (claim, look),
-                None => return Ok(Taken::Again(WAIT_FOR_OTHERS)),
-            },
+            Turn::Claim => (self.claim(reach, sid, seen, asking).await?, false),
         };
+        let Some(claim) = claim else { return Ok(Taken::Again(WAIT_FOR_OTHERS)) };
         Ok(match Box::pin(self.opener.open(claim, look, asking)).await {
             Opened::Created(interaction) | Opened::Adopted(interaction) => has_interaction(Some(interaction)),
             // The conversation's record is due, and the sweeper goes on with that first.
-            Opened::Deferred => Taken::NotNow(Some(crate::conversation::pace::LEASE)),
+            Opened::Deferred => Taken::NotNow(Some(pace::LEASE)),
             Opened::Refused { status, code } => refused_interaction(status, code),
             Opened::NotACustomer | Opened::Over => Taken::Refused(Refusal::ConversationOver),
         })
@@ -269,7 +228,7 @@ impl Reacher {
         };
         match twilio.send_message(sid, new, asking).await {
             Ok(sent) => Ok(Taken::with(|next| next.message = Some(Fate::Sent { sid: Some(sent.sid) }))),
-            Err(CallError::Refused(crate::twilio::Refusal::Rejected { status, code, .. }))
+            Err(CallError::Refused(Refused::Rejected { status, code, .. }))
                 if status != 401 && status != 404 && code != Some(CONVERSATION_CLOSED) =>
             {
                 self.not_said(reach, sid, code, asking).await
@@ -297,14 +256,49 @@ impl Reacher {
 }
 
 /// Whether the customer has written since then.
-fn wrote_since(messages: Vec<crate::twilio::MessageResource>, reach: &Reach, since: Timestamp) -> bool {
-    let recent = |message: &crate::twilio::MessageResource| message.created_at().is_some_and(|at| at > since);
+fn wrote_since(messages: Vec<MessageResource>, reach: &Reach, since: Timestamp) -> bool {
+    let recent = |message: &MessageResource| message.created_at().is_some_and(|at| at > since);
     let recent = messages.into_iter().filter(recent).collect();
     first_of_customer(recent, Some(&reach.request.contact())).is_some()
 }
 
-fn is_over(record: &Conversation) -> bool {
-    matches!(record.stage, Stage::Closing | Stage::Closed)
+/// What a reach finds that wants an Interaction on a conversation.
+enum Turn {
+    /// It has one.
+    Has(Interaction),
+    /// Somebody is asking for it right now.
+    Busy,
+    /// Somebody will ask for it then.
+    Later(Duration),
+    /// It was asked for, for this very reach, and that was not brought to its end.
+    TakeOver(Box<Conversation>),
+    /// Nobody has asked for it.
+    Claim,
+    /// Twilio refused it to this very reach.
+    Refused { status: u16, code: Option<u32> },
+    /// The conversation is over, or about to be.
+    Over,
+}
+
+fn turn(record: Option<&Conversation>, reach: &ReachId, now: Timestamp) -> Turn {
+    let Some(record) = record else { return Turn::Claim };
+    let is_its_own = record.outbound.as_ref().is_some_and(|outbound| outbound.reach == *reach);
+    let wait = record.due_at.unwrap_or(now).since(now);
+    match (&record.stage, &record.interaction) {
+        (Stage::Closing | Stage::Closed, _) | (Stage::Orphaned { .. }, None) => Turn::Over,
+        (_, Some(interaction)) => Turn::Has(interaction.clone()),
+        (Stage::Claimed { lease_until, .. }, None) if now < *lease_until => Turn::Busy,
+        (Stage::Claimed { .. } | Stage::Waiting, None) if is_its_own && wait.is_zero() => {
+            Turn::TakeOver(Box::new(record.clone()))
+        }
+        // The sweeper takes over what others have left.
+        (Stage::Claimed { .. }, None) => Turn::Later(wait),
+        (Stage::Waiting, None) if !wait.is_zero() => Turn::Later(wait),
+        (Stage::Refused { status, code }, None) if is_its_own => {
+            Turn::Refused { status: *status, code: *code }
+        }
+        _ => Turn::Claim,
+    }
 }
 
 pub(super) fn has_interaction(interaction: Option<Interaction>) -> Taken {
