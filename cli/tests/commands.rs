@@ -21,7 +21,7 @@ async fn the_demo_holds_and_says_so_without_colours_in_a_pipe() {
     let output = Command::new(BINARY).arg("demo").output().await.unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}");
-    assert!(text.contains("33 of 33 held") && !text.contains('✗'), "{text}");
+    assert!(text.contains("43 of 43 held") && !text.contains('✗'), "{text}");
     assert!(!text.contains('\u{1b}'), "no colours where nobody looks");
 }
 
@@ -31,7 +31,7 @@ async fn the_demo_tells_the_same_in_json() {
     assert!(output.status.success());
     let text = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines.len(), 33);
+    assert_eq!(lines.len(), 43);
     assert!(lines.iter().all(|line| line["holds"] == true && line["expected"] == line["seen"]));
 }
 
@@ -121,6 +121,29 @@ async fn dev_serves_all_of_it_and_its_lines_can_be_pasted() {
         }
     });
     assert_eq!(found.await.expect("the task appears"), Some(1));
+}
+
+/// The README's lines for reaching out are run as they stand, but for the port.
+#[tokio::test]
+async fn the_readmes_lines_for_reaching_out_work() {
+    let dev = Dev::start().await;
+    let functions = dev.line("functions")[1].replace("/webhooks/conversations", "");
+    let readme = include_str!("../../README.md");
+    let lines: Vec<&str> = readme.lines().filter(|line| line.contains("/outbound -H")).collect();
+    assert_eq!(lines.len(), 3, "one for each kind");
+    for line in lines {
+        let line = line.replace("http://127.0.0.1:8080", &functions);
+        let output = Command::new("bash").args(["-c", &line]).output().await.unwrap();
+        let body: Value = serde_json::from_slice(&output.stdout).expect("an answer");
+        assert_eq!(body["status"], "open", "{line}: {body}");
+    }
+    let token = dev.introduction.iter().find(|line| line.contains("X-Flex-Token")).unwrap();
+    let output = Command::new("bash").args(["-c", &format!("{token} -sS")]).output().await.unwrap();
+    let body: Value = serde_json::from_slice(&output.stdout).expect("an answer");
+    assert_eq!(
+        body["error"], "participant_in_conversation",
+        "the customer has asked to be called back: {body}"
+    );
 }
 
 #[tokio::test]

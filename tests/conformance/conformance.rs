@@ -6,9 +6,12 @@
 
 mod engine;
 
-use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure::AllOld,
-    TimeToLiveStatus, TransactWriteItem,
+use aws_sdk_dynamodb::{
+    operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
+    types::{
+        AttributeValue, ConditionCheck, Delete, KeysAndAttributes, Put,
+        ReturnValuesOnConditionCheckFailure::AllOld, TimeToLiveStatus, TransactWriteItem,
+    },
 };
 use engine::{Engine, Item, every_engine, item, number, text};
 
@@ -49,9 +52,7 @@ async fn a_first_put_wins_and_a_second_one_is_told_who_won() {
 
         let error = put("second").await.unwrap_err().into_service_error();
         assert!(error.is_conditional_check_failed_exception(), "{engine}: {error:?}");
-        let aws_sdk_dynamodb::operation::put_item::PutItemError::ConditionalCheckFailedException(failed) =
-            error
-        else {
+        let PutItemError::ConditionalCheckFailedException(failed) = error else {
             unreachable!("it is one by the line above")
         };
         assert_eq!(failed.item, Some(item("CH1", &[("owner", text("first"))])), "{engine}");
@@ -103,10 +104,7 @@ async fn a_transaction_writes_all_or_nothing_and_tells_which_condition_failed() 
         assert!(get(&engine, "pair-1").await.is_some(), "{engine}");
 
         let error = transact("second", "pair-2").await.unwrap_err().into_service_error();
-        let aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError::TransactionCanceledException(
-            canceled,
-        ) = error
-        else {
+        let TransactWriteItemsError::TransactionCanceledException(canceled) = error else {
             panic!("{engine}: {error:?}")
         };
         let reasons = canceled.cancellation_reasons();
@@ -114,6 +112,85 @@ async fn a_transaction_writes_all_or_nothing_and_tells_which_condition_failed() 
         assert_eq!(codes, ["ConditionalCheckFailed", "None"], "{engine}");
         assert_eq!(reasons[0].item, Some(item("CH1", &[("owner", text("first"))])), "{engine}");
         assert!(get(&engine, "pair-2").await.is_none(), "{engine}: nothing is written by half");
+    }
+}
+
+/// A record and the lock that goes with it: which of two conditions failed is told, and a lock that is gone
+/// already, or is another's, is told apart.
+#[tokio::test]
+async fn a_lock_goes_with_its_record_and_only_its_owners() {
+    for engine in every_engine("lock").await {
+        let begin = |record: &str, lock: &str| {
+            let record =
+                conditional_put(&engine, item(record, &[("version", number(1))]), "attribute_not_exists(pk)");
+            let lock =
+                conditional_put(&engine, item(lock, &[("reach", text("first"))]), "attribute_not_exists(pk)");
+            let request = engine.client.transact_write_items();
+            request.transact_items(write(record)).transact_items(write(lock)).send()
+        };
+        begin("reach-1", "pair").await.unwrap();
+        for (record, lock, codes) in [
+            ("reach-1", "other", ["ConditionalCheckFailed", "None"]),
+            ("reach-2", "pair", ["None", "ConditionalCheckFailed"]),
+            ("reach-1", "pair", ["ConditionalCheckFailed", "ConditionalCheckFailed"]),
+        ] {
+            let error = begin(record, lock).await.unwrap_err().into_service_error();
+            let TransactWriteItemsError::TransactionCanceledException(canceled) = error else {
+                panic!("{engine}: {error:?}")
+            };
+            let reasons = canceled.cancellation_reasons();
+            let told: Vec<_> = reasons.iter().map(|reason| reason.code().unwrap_or_default()).collect();
+            assert_eq!(told, codes, "{engine}: {record} {lock}");
+        }
+        let finish = |owner: &str| {
+            let unlock = Delete::builder()
+                .table_name(&engine.table)
+                .key("pk", text("pair"))
+                .key("sk", text("record"))
+                .condition_expression("attribute_not_exists(pk) OR reach = :reach")
+                .expression_attribute_values(":reach", text(owner))
+                .build()
+                .unwrap();
+            let put = Put::builder()
+                .table_name(&engine.table)
+                .set_item(Some(item("reach-1", &[])))
+                .build()
+                .unwrap();
+            let request = engine.client.transact_write_items().transact_items(write(put));
+            request.transact_items(TransactWriteItem::builder().delete(unlock).build()).send()
+        };
+        assert!(finish("second").await.is_err(), "{engine}: it is another's");
+        assert!(get(&engine, "pair").await.is_some(), "{engine}");
+        finish("first").await.unwrap();
+        assert!(get(&engine, "pair").await.is_none(), "{engine}");
+        finish("first").await.unwrap();
+        begin("reach-2", "pair").await.unwrap();
+    }
+}
+
+/// The one write of a rate limit.
+#[tokio::test]
+async fn a_number_is_replaced_where_it_is_absent_or_low_enough_and_told_otherwise() {
+    for engine in every_engine("limit").await {
+        let put = |now: u32, full_at: u32| {
+            let request = engine
+                .client
+                .put_item()
+                .table_name(&engine.table)
+                .set_item(Some(item("limit", &[("full_at", number(full_at))])));
+            request
+                .condition_expression("attribute_not_exists(pk) OR full_at <= :now")
+                .expression_attribute_values(":now", number(now))
+                .return_values_on_condition_check_failure(AllOld)
+                .send()
+        };
+        put(9, 100).await.unwrap();
+        let error = put(99, 200).await.unwrap_err().into_service_error();
+        let PutItemError::ConditionalCheckFailedException(failed) = error else {
+            panic!("{engine}: {error:?}")
+        };
+        assert_eq!(failed.item.unwrap()["full_at"], number(100), "{engine}");
+        put(100, 200).await.unwrap();
     }
 }
 

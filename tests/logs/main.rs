@@ -8,8 +8,15 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use flexglue::local::system::{self, SMS_NUMBER};
-use flexglue_tests::rig::{self, CUSTOMER, Rig};
+use flexglue::local::{
+    gateway::Routes,
+    system::{self, SMS_NUMBER},
+};
+use flexglue_tests::{
+    outbound,
+    rig::{self, CUSTOMER, Rig},
+};
+use http::Method;
 use serde_json::{Value, json};
 use shared::telemetry;
 use simulator::{Fault, Matcher, Misbehaviour, Times};
@@ -89,11 +96,13 @@ async fn a_log_of_the_whole_run_tells_nothing_of_anybody() {
         times: Times::Next(1),
         what: status(400),
     });
+    let token = reach_out_in_every_way(&rig, &front).await;
     for _ in 0..16 {
         rig.sweep_after_a_minute().await;
         rig.deliver_all(&front).await;
     }
     assert!(rig.metric("CustomerTold") > 0 && rig.metric("ConversationAdopted") > 0);
+    assert!(rig.metric("ReachDone") > 0 && rig.metric("ReachRefused") > 0 && rig.metric("CallerRefused") > 0);
     drop(guard);
 
     let mut log = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
@@ -114,10 +123,47 @@ async fn a_log_of_the_whole_run_tells_nothing_of_anybody() {
         "ailment",
         "Basic ",
         "AAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "local-back-end",
+        "secret-key",
+        "made-up-token",
+        &token,
     ] {
         assert!(!log.contains(secret), "{secret} in\n{log}");
     }
     assert!(log.contains(&chat), "but it tells which conversation");
+}
+
+/// Reaches of every kind: made, refused, joined, not delivered, with a token (which is given back), with a wrong
+/// one.
+async fn reach_out_in_every_way(rig: &Rig, front: &Routes) -> String {
+    let token = rig.system.twilio.settings().workers[0].clone();
+    let token = rig.system.twilio.flex_token(&token.identity, &["agent"], Some(&token.sid), 3_600_000);
+    let secret = json!({"body": "my secret ailment"});
+    rig.system.twilio.cannot_be_reached("+15551230008", 21610, simulator::Unreachable::Later);
+    rig.system.twilio.cannot_be_reached("+15551230009", 21610, simulator::Unreachable::AtOnce);
+    for (number, kind, on_conflict) in [
+        (1, "agent", "reject"),
+        (1, "agent", "join"),
+        (7, "agent", "reject"),
+        (8, "system", "reject"),
+        (9, "api", "replace"),
+    ] {
+        let to = format!("+1555123000{number}");
+        let changes =
+            json!({"to": to, "on_conflict": on_conflict, "message": secret, "customer_name": "Ada"});
+        let body = outbound::with(outbound::reach(&rig.system.twilio.settings(), kind), &changes);
+        let told = outbound::ask(front, &format!("secret-key-{number}-{on_conflict}"), &body).await;
+        assert!([200, 201, 409, 422].contains(&told.status), "{told:?}");
+        for token in [&*token, "made-up-token"] {
+            let headers = [
+                ("x-flex-token", token),
+                ("content-type", "application/json"),
+                ("idempotency-key", "secret-key"),
+            ];
+            front.handle(outbound::request(Method::POST, "/outbound", &headers, &body.to_string())).await;
+        }
+    }
+    token
 }
 
 /// One line leads to the next: the request and the conversation stand in each.

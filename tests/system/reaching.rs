@@ -246,6 +246,73 @@ async fn killed_at_any_step_the_sweeper_is_followed_by_another() {
     }
 }
 
+/// Two sweepers and the caller take up the work of a dead process at once.
+#[tokio::test(start_paused = true)]
+async fn several_who_take_over_at_once_do_it_once() {
+    use futures_util::future::join3;
+    for case in cases() {
+        for step in (3..).step_by(2) {
+            let rig = rig(case).await;
+            if !asked_and_killed_at(&rig, case, step).await {
+                break;
+            }
+            rig.pass(Duration::from_mins(1)).await;
+            let world = rig.unhurried_world().await;
+            let sweepers = [rig.system.orphan_sweeper(&world), rig.system.orphan_sweeper(&world)];
+            let front = rig.front_in(&world);
+            let body = asked(&rig, case);
+            let again = ask(&front, "k1", &body);
+            join3(system::sweep(&sweepers[0]), system::sweep(&sweepers[1]), again).await;
+            rig.sweep_after_a_minute().await;
+            assert_sound(&rig, &format!("{case:?}, killed at step {step}, taken over by three")).await;
+        }
+    }
+}
+
+/// A process that was frozen for longer than its lease goes on where it was, while another has taken over.
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_wakes_up_after_its_lease_does_nothing_more() {
+    use flexglue_tests::wires::Gate;
+    use std::sync::Arc;
+    for case in [
+        Case { kind: "agent", on_conflict: "reject", before: Before::Nothing },
+        Case { kind: "system", on_conflict: "reject", before: Before::Nothing },
+        Case { kind: "api", on_conflict: "join", before: Before::Parked },
+    ] {
+        for (to_twilio, number) in
+            [true, false].into_iter().flat_map(|to| (1..8).map(move |number| (to, number)))
+        {
+            let rig = rig(case).await;
+            let gate = Gate::after(number);
+            let wire = |to| gate.wire(to);
+            let world = if to_twilio {
+                rig.system.world_through(wire, |to| to).await
+            } else {
+                rig.system.world_through(|to| to, wire).await
+            };
+            let front = Arc::new(rig.front_in(&world));
+            let body = asked(&rig, case);
+            let mut frozen = tokio::spawn({
+                let (front, body) = (Arc::clone(&front), body.clone());
+                async move { ask(&front, "k1", &body).await }
+            });
+            tokio::select! {
+                () = gate.reached() => {}
+                // It has fewer requests than that.
+                told = &mut frozen => {
+                    assert_eq!(told.unwrap().text("status"), "open");
+                    continue;
+                }
+            }
+            rig.sweep_after_a_minute().await;
+            gate.open();
+            frozen.await.unwrap();
+            rig.sweep_after_a_minute().await;
+            assert_sound(&rig, &format!("{case:?}, frozen at {number}, Twilio {to_twilio}")).await;
+        }
+    }
+}
+
 /// What Twilio was asked for has happened, and nobody learns of it.
 #[tokio::test(start_paused = true)]
 async fn an_answer_of_twilios_that_is_lost_is_looked_up_and_not_asked_for_again() {

@@ -9,10 +9,10 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use clap::Args;
 use futures_util::future::join_all;
-use http::{Request, Response};
+use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
 use orphan_sweeper::OrphanSweeper;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::{
     clock::{Clock, SystemClock},
     random::SystemRandom,
@@ -57,7 +57,7 @@ struct Stage {
     json: bool,
 }
 
-const CHAPTERS: [&str; 7] = [
+const CHAPTERS: [&str; 8] = [
     "An SMS arrives",
     "Fifty of the same at once",
     "A forged one",
@@ -65,6 +65,7 @@ const CHAPTERS: [&str; 7] = [
     "Twilio's answer is lost",
     "Nobody takes the task",
     "The webhook is lost",
+    "Two agents reach out to one customer",
 ];
 
 impl Demo {
@@ -77,6 +78,7 @@ impl Demo {
         stage.an_answer_is_lost().await?;
         stage.nobody_takes_the_task().await?;
         stage.the_webhook_is_lost().await?;
+        stage.two_agents_reach_out().await?;
         Ok(stage.curtain())
     }
 }
@@ -357,6 +359,67 @@ impl Stage {
         Ok(())
     }
 
+    async fn two_agents_reach_out(&mut self) -> anyhow::Result<()> {
+        self.chapter(7);
+        let customer = "+15551230008";
+        let workers = self.system.twilio.settings().workers;
+        let (alice, bob) = (workers.first().context("an agent")?, workers.get(1).context("another")?);
+        let answer = self.reach_out(alice, customer, "reject").await;
+        self.expect("Alice reaches out to a customer", "201 open", said(&answer));
+        let sid = member(&answer, "conversation_sid");
+        self.a_minute_passes().await;
+        self.expect("she has the task", 1, self.agents_on(&sid));
+        let before = self.system.twilio.conversations().len();
+        let answer = self.reach_out(bob, customer, "reject").await;
+        self.expect("Bob does, a minute later", 409, answer.status().as_u16());
+        let told = if member(&answer, "conversation_sid") == sid { "hers" } else { "another" };
+        self.expect("he is told of which conversation", "hers", told);
+        let left = self.system.twilio.conversations().len() - before;
+        self.expect("conversations left behind", 0, left);
+        let answer = self.reach_out(bob, customer, "join").await;
+        self.expect("he asks to join", "200 open", said(&answer));
+        self.expect("he is not added", 1, self.agents_on(&sid));
+        let accepted = self.system.twilio.agent_accepts(&member(&answer, "task_sid"), &bob.sid);
+        self.expect("but invited, and accepts", true, accepted.is_ok());
+        self.expect("both are in it", 2, self.agents_on(&sid));
+        self.expect("Interactions at Twilio", 1, self.live_interactions(&sid));
+        Ok(())
+    }
+
+    /// An agent reaches out, as their Flex plugin does it.
+    async fn reach_out(
+        &self,
+        agent: &simulator::Worker,
+        customer: &str,
+        on_conflict: &str,
+    ) -> Response<Bytes> {
+        let account = self.system.twilio.settings();
+        let token = self.system.twilio.flex_token(&agent.identity, &["agent"], Some(&agent.sid), DAY_MS);
+        let body = json!({
+            "to": customer, "from": SMS_NUMBER, "channel": "sms", "initiated_by": "agent",
+            "worker_sid": agent.sid, "queue_sid": account.queue_sid, "on_conflict": on_conflict,
+            "message": {"body": "Hello, about your order"},
+        });
+        let key = format!("{}-{on_conflict}", agent.identity);
+        let headers =
+            [("content-type", "application/json"), ("idempotency-key", &*key), ("x-flex-token", &*token)];
+        let mut request = Request::new(Bytes::from(body.to_string()));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = Uri::from_static("https://flexglue.example/outbound");
+        for (name, value) in headers {
+            // Made of letters, digits and dots.
+            request.headers_mut().extend(
+                HeaderValue::from_str(value).ok().map(|value| (HeaderName::from_static(name), value)),
+            );
+        }
+        self.front.handle(request).await
+    }
+
+    fn agents_on(&self, conversation: &str) -> usize {
+        let participants = self.system.twilio.participants(conversation);
+        participants.iter().filter(|participant| participant.identity.is_some()).count()
+    }
+
     fn recorded_number(&self, conversation: &str, name: &str) -> anyhow::Result<u64> {
         let items = self.system.dynamo.items(&self.system.settings.table)?;
         let record = items.iter().find(|item| item["sid"] == conversation && item["sk"] == "record");
@@ -367,9 +430,19 @@ impl Stage {
 /// Status and outcome of an answer.
 fn said(answer: &Response<Bytes>) -> String {
     let body: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
-    let word = body["outcome"].as_str().or(body["error"].as_str()).unwrap_or_default();
+    let word =
+        ["outcome", "error", "status"].into_iter().find_map(|name| body[name].as_str()).unwrap_or_default();
     format!("{} {word}", answer.status().as_u16())
 }
+
+/// A text of an answer's body.
+fn member(answer: &Response<Bytes>, name: &str) -> String {
+    let body: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
+    body[name].as_str().unwrap_or_default().to_owned()
+}
+
+/// How long the agents' tokens live.
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 #[cfg(test)]
 mod tests {

@@ -22,7 +22,7 @@ use super::paint::{FAINT, HEADING, paint};
 use crate::local::{
     dynamodb::Dynamo,
     gateway::{self, EventShape, Function},
-    system::{self, CONVERSATIONS_PATH, Options, SMS_NUMBER, System, call_back},
+    system::{self, CONVERSATIONS_PATH, OUTBOUND_PATH, Options, SMS_NUMBER, System, call_back},
 };
 
 /// Options of `flexglue dev`.
@@ -53,6 +53,9 @@ const WEBHOOK_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long for one of TaskRouter: `rt` of the callback's URL.
 const CALLBACK_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long the printed token lives.
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// How often the simulated Twilio looks whether it has something to send.
 const BEAT: Duration = Duration::from_millis(50);
@@ -158,6 +161,23 @@ fn introduce(
     );
     println!("{}", paint(FAINT, "A webhook by hand, signed with the simulated account's token:"));
     println!("  curl -H 'X-Twilio-Signature: {signature}' -d '{body}' {url}");
+    println!(
+        "{}",
+        paint(FAINT, "An agent reaches out, with the token that a Flex plugin has (valid for a day):")
+    );
+    let agent = account.workers.first().context("the simulated account has agents")?;
+    let token = system.twilio.flex_token(&agent.identity, &["agent"], Some(&agent.sid), DAY_MS);
+    let reach = serde_json::json!({
+        "to": "+15551230002", "from": SMS_NUMBER, "channel": "sms", "initiated_by": "agent",
+        "worker_sid": agent.sid, "queue_sid": account.queue_sid, "message": {"body": "Hello"},
+    });
+    println!(
+        "  curl -H 'X-Flex-Token: {token}' -H 'Content-Type: application/json' -H 'Idempotency-Key: 1' -d '{reach}' {public_url}{OUTBOUND_PATH}"
+    );
+    println!(
+        "{}",
+        paint(FAINT, "Back ends do it with -H 'Authorization: Bearer local-back-end'; the README has more.")
+    );
     println!("{}", paint(FAINT, "What the simulated Twilio holds:"));
     println!(
         "  curl -u {}:{} http://{}/v1/Conversations",
