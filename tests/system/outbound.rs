@@ -365,6 +365,50 @@ async fn replacing_closes_what_no_agent_is_in_and_nothing_else() {
     }
 }
 
+/// The customer writes between our participant and our Interaction, and the service's own webhook tells of it: there
+/// is one Interaction, and the agent who wanted to reach them is in it.
+#[tokio::test(start_paused = true)]
+async fn a_customer_who_writes_into_the_new_conversation_is_served_and_the_agent_joins() {
+    use flexglue_tests::wires::Gate;
+    for (kind, invited) in [("agent", 1), ("api", 0)] {
+        let rig = Rig::with(
+            1,
+            |account| {
+                let url = "https://flexglue.example/webhooks/conversations".to_owned();
+                let filters = vec!["onMessageAdded".to_owned()];
+                account.service_webhook = Some(simulator::ServiceWebhook { url, filters });
+            },
+            &[],
+        );
+        let healthy = front(&rig).await;
+        // The third answer of Twilio is the participant's.
+        let gate = Gate::after(3);
+        let world = rig.system.world_through(|to| gate.wire(to), |to| to).await;
+        let front = std::sync::Arc::new(rig.front_in(&world));
+        let body = body(&rig, kind);
+        let reaching = tokio::spawn({
+            let front = std::sync::Arc::clone(&front);
+            async move { ask(&front, "k1", &body).await }
+        });
+        gate.reached().await;
+        let sid = rig.system.twilio.customer_writes(CUSTOMER, SMS_NUMBER, "hello").conversation_sid;
+        let outcomes: Vec<_> = rig.deliver_all(&healthy).await.into_iter().map(|one| one.outcome).collect();
+        assert!(outcomes.contains(&"created".to_owned()), "{outcomes:?}");
+        rig.pass(Duration::from_secs(1)).await;
+        gate.open();
+        let told = reaching.await.unwrap();
+        assert_eq!((told.status, told.text("conversation_sid")), (201, sid.clone()), "{kind}: {told:?}");
+        assert_eq!(rig.live_interactions(&sid).len(), 1, "{kind}");
+        let invites = rig
+            .system
+            .twilio
+            .tasks()
+            .into_iter()
+            .filter(|task| task.by_invite && task.routing_target.is_some());
+        assert_eq!(invites.count(), invited, "{kind}");
+    }
+}
+
 // --- The same again ----------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]

@@ -99,16 +99,11 @@ impl OrphanSweeper {
         if request.dry_run {
             return Box::pin(self.plan(due, report, deadline)).await;
         }
-        // A reach waits for its conversation where both are due.
-        let (reaches, conversations) = due.into_iter().partition(|due| matches!(due, Due::Reach(_)));
-        for due in [conversations, reaches] {
-            let due: Vec<Due> = due;
-            let mut endings =
-                stream::iter(due).map(|due| self.settle(due, deadline)).buffer_unordered(AT_ONCE);
-            while let Some(ending) = endings.next().await {
-                report.count(ending);
-            }
+        let mut endings = stream::iter(due).map(|due| self.settle(due, deadline)).buffer_unordered(AT_ONCE);
+        while let Some(ending) = endings.next().await {
+            report.count(ending);
         }
+        drop(endings);
         if request.backfill_hours > 0 {
             Box::pin(self.backfill(request.backfill_hours, &mut report, deadline)).await;
         }

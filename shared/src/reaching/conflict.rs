@@ -135,10 +135,9 @@ impl Reacher {
             return Ok(Taken::Refused(Refusal::ConversationOver));
         };
         let seen = self.opener.ledger.get(sid, asking).await?;
-        if let Some(Stage::Claimed { lease_until, .. }) = seen.as_ref().map(|record| &record.stage) {
-            // Whoever claimed it is opening it right now; where they died, the sweeper is next.
-            let is_at_it = self.opener.clock.now() < *lease_until;
-            return Ok(if is_at_it { Taken::Again(WAIT_FOR_OTHERS) } else { Taken::NotNow(None) });
+        if seen.as_ref().is_some_and(|record| matches!(record.stage, Stage::Claimed { .. })) {
+            // Whoever claimed it is opening it right now; or it was this reach, and its process died.
+            return self.open_on(reach, sid, seen, asking).await;
         }
         let known = seen.as_ref().and_then(|record| record.interaction.clone());
         let interaction = match known {

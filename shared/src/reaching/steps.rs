@@ -9,7 +9,7 @@ use crate::{
     clock::{Deadline, Timestamp},
     conversation::{Conversation, Interaction, Stage, pace},
     opening::{Claim, Opened, first_of_customer},
-    reach::{Fate, InitiatedBy, Initiator, Reach, ReachId, Refusal, Step},
+    reach::{self, Fate, InitiatedBy, Initiator, Reach, ReachId, Refusal, Step},
     rescue::AUTHOR,
     sid::ConversationSid,
     twilio::{
@@ -56,9 +56,15 @@ impl Reacher {
     }
 
     async fn look(&self, reach: &Reach, asking: Deadline) -> Result<Taken, Trouble> {
-        match self.holder(reach, asking).await? {
-            Some(holder) => self.meets(reach, holder, asking).await,
-            None => Ok(Taken::done()),
+        match self.holder(reach, asking).await {
+            Ok(Some(holder)) => self.meets(reach, holder, asking).await,
+            Ok(None) => Ok(Taken::done()),
+            Err(error) if error.is_temporary() => Err(error.into()),
+            // It is only advice: Twilio says so again when the customer is added.
+            Err(error) => {
+                tracing::warn!(%error, "Twilio does not show a customer's conversations");
+                Ok(Taken::done())
+            }
         }
     }
 
@@ -141,6 +147,13 @@ impl Reacher {
     async fn open(&self, reach: &Reach, asking: Deadline) -> Result<Taken, Trouble> {
         let Some(sid) = &reach.conversation else { return Ok(Taken::Refused(Refusal::ConversationOver)) };
         let seen = self.opener.ledger.get(sid, asking).await?;
+        // The customer wrote first after all, and somebody heard: who wanted to reach them joins.
+        let is_anothers =
+            |record: &Conversation| record.interaction.is_some() && !is_its_own(record, &reach.id);
+        if seen.as_ref().is_some_and(is_anothers) {
+            let join = || reach::Stage::Making { step: Step::Join, at_work: None };
+            return Ok(Taken::with(move |next| next.stage = join()));
+        }
         self.open_on(reach, sid, seen, asking).await
     }
 
@@ -280,9 +293,14 @@ enum Turn {
     Over,
 }
 
+/// Whether the conversation's Interaction is, or was to be, of this very reach.
+fn is_its_own(record: &Conversation, reach: &ReachId) -> bool {
+    record.outbound.as_ref().is_some_and(|outbound| outbound.reach == *reach)
+}
+
 fn turn(record: Option<&Conversation>, reach: &ReachId, now: Timestamp) -> Turn {
     let Some(record) = record else { return Turn::Claim };
-    let is_its_own = record.outbound.as_ref().is_some_and(|outbound| outbound.reach == *reach);
+    let is_its_own = is_its_own(record, reach);
     let wait = record.due_at.unwrap_or(now).since(now);
     match (&record.stage, &record.interaction) {
         (Stage::Closing | Stage::Closed, _) | (Stage::Orphaned { .. }, None) => Turn::Over,

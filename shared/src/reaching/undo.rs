@@ -52,7 +52,8 @@ impl Reacher {
     }
 
     /// Removes a conversation that a reach has made: deletes it where nobody ever took part in it, closes it
-    /// otherwise. A customer who has written into it meanwhile is served instead.
+    /// otherwise. An agent who has come into it meanwhile keeps it, and a customer who has written into it is
+    /// served instead.
     pub(super) async fn remove(&self, sid: &ConversationSid, asking: Deadline) -> Result<(), Trouble> {
         let twilio = &self.opener.twilio;
         let seen = self.opener.ledger.get(sid, asking).await?;
@@ -66,7 +67,11 @@ impl Reacher {
             twilio.delete_conversation(sid, asking).await?;
             return self.is_over_if_known(sid, seen, asking).await;
         }
-        let contact = Contact::among(participants.into_iter().map(contact_of));
+        let people: Vec<Contact> = participants.into_iter().map(contact_of).collect();
+        if people.iter().any(|one| one.address.is_none()) {
+            return Ok(());
+        }
+        let contact = Contact::among(people);
         if let (Some(message), Some(contact)) = (first_of_customer(messages, contact.as_ref()), contact) {
             let message = FirstMessage {
                 author: message.author,
