@@ -125,6 +125,11 @@ async fn a_flow_hears_of_replies_where_one_is_named() {
 
 // --- The customer is in a conversation already -------------------------------------------------------------
 
+/// How often Twilio was asked to do something.
+fn posts(rig: &Rig) -> usize {
+    rig.system.twilio.requests().iter().filter(|request| request.method == "POST").count()
+}
+
 /// The locks on pairs of addresses that are held.
 fn locks(rig: &Rig) -> usize {
     let items = rig.system.dynamo.items(&rig.system.settings.table).unwrap();
@@ -160,7 +165,9 @@ async fn active_and_inactive_conversations_are_in_the_way_and_closed_ones_are_no
         let path = format!("/v1/Conversations/{sid}");
         for (number, state) in ["active", "inactive"].into_iter().enumerate() {
             rig.rest(http::Method::POST, &path, &format!("State={state}")).await;
+            let before = posts(&rig);
             let told = ask(&front, &format!("k{number}"), &body(&rig, kind)).await;
+            assert_eq!(posts(&rig), before, "nothing is made in order to find out");
             let expected = (409, "participant_in_conversation", &*sid, state, &*interaction);
             let seen = ["error", "conversation_sid", "state", "interaction_sid"].map(|name| told.text(name));
             let [error, conversation, state, interaction] = &seen;
@@ -195,8 +202,7 @@ async fn every_page_of_a_customers_past_is_looked_at() {
     // The list is sorted by SID: whichever page it is on, the open one must be found.
     let told = ask(&front, "k1", &body(&rig, "agent")).await;
     assert_eq!((told.status, told.text("conversation_sid")), (409, newest));
-    let added = rig.system.twilio.requests().iter().filter(|request| request.method == "POST").count();
-    assert_eq!(added, 0, "nothing was made in order to find out");
+    assert_eq!(posts(&rig), 0, "nothing was made in order to find out");
 }
 
 /// Trap 14: Twilio decides when the participant is added, and need not say which conversation it is.
@@ -491,28 +497,35 @@ async fn one_that_nobody_is_at_work_on_is_gone_on_with_by_whoever_asks_again() {
 
 const OPTED_OUT: u32 = 21610;
 
+/// Whether closing a conversation ends its channel, nobody could confirm.
 #[tokio::test(start_paused = true)]
 async fn a_message_that_twilio_refuses_ends_what_no_agent_is_in() {
     use simulator::Unreachable;
-    let rig = Rig::new();
-    let front = front(&rig).await;
-    rig.system.twilio.cannot_be_reached(CUSTOMER, OPTED_OUT, Unreachable::AtOnce);
-    for kind in ["api", "system"] {
-        let told = ask(&front, kind, &body(&rig, kind)).await;
-        assert_eq!((told.status, &*told.text("error")), (422, "message_refused"), "{kind}: {told:?}");
-        assert_eq!(told.body["code"], OPTED_OUT);
-        rig.pass(Duration::from_secs(1)).await;
-        assert!(open_conversations(&rig).is_empty(), "{kind}");
-        assert_eq!(locks(&rig), 0);
-        let living = rig.system.twilio.tasks().into_iter().filter(|task| task.status == TaskStatus::Pending);
-        assert_eq!(living.count(), 0, "{kind}: no agent is offered a customer who cannot be written to");
-        let seen = tell(&front, &reach_id(&rig, kind)).await;
-        assert_eq!((seen.text("status"), seen.text("error")), ("refused".into(), "message_refused".into()));
+    for closing_ends_channel in [true, false] {
+        let rig = Rig::with(1, |account| account.closing_ends_channel = closing_ends_channel, &[]);
+        let front = front(&rig).await;
+        rig.system.twilio.cannot_be_reached(CUSTOMER, OPTED_OUT, Unreachable::AtOnce);
+        for kind in ["api", "system"] {
+            let told = ask(&front, kind, &body(&rig, kind)).await;
+            assert_eq!((told.status, &*told.text("error")), (422, "message_refused"), "{kind}: {told:?}");
+            assert_eq!(told.body["code"], OPTED_OUT);
+            rig.pass(Duration::from_secs(1)).await;
+            assert!(open_conversations(&rig).is_empty(), "{kind}");
+            assert_eq!(locks(&rig), 0);
+            let tasks = rig.system.twilio.tasks();
+            let waiting = tasks.iter().filter(|task| task.status == TaskStatus::Pending).count();
+            assert_eq!(waiting, 0, "{kind}: no agent is offered a customer who cannot be written to");
+            let seen = tell(&front, &reach_id(kind)).await;
+            assert_eq!(
+                (seen.text("status"), seen.text("error")),
+                ("refused".into(), "message_refused".into())
+            );
+        }
     }
 }
 
 /// The id of the reach of a back end's key.
-fn reach_id(_: &Rig, key: &str) -> String {
+fn reach_id(key: &str) -> String {
     shared::reach::ReachId::of(&shared::reach::Caller::BackEnd, key).to_string()
 }
 

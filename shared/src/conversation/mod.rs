@@ -6,12 +6,14 @@
 //! - [`history`]: what is kept for whoever asks later what happened.
 //! - [`pace`]: how long each thing waits.
 //! - [`transition`]: the changes up to an Interaction that stands, and the end.
+//! - [`outbound`]: the changes that an outbound reach makes.
 //! - [`task_event`]: the changes that TaskRouter's events make.
 //! - [`picture`]: whether anybody serves the customer.
 //! - [`rescue`]: the changes when nobody does; what is then done is the [`policy`].
 
 pub mod contact;
 pub mod history;
+pub mod outbound;
 pub mod pace;
 pub mod picture;
 pub mod policy;

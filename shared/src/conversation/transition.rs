@@ -4,13 +4,13 @@
 //! A change that finds the record elsewhere than it must be gives a [`Standing`] (who asks learns where the
 //! conversation stands) or `None` (nothing to write).
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use super::{
-    Cause, Contact, Conversation, FirstMessage, Happening, Interaction, Outbound, Routing, Sender, Stage,
-    What, contact, pace,
+    Cause, Contact, Conversation, FirstMessage, Happening, Interaction, Routing, Sender, Stage, What,
+    contact, pace,
 };
-use crate::{clock::Timestamp, reach::InitiatedBy, sid::ConversationSid};
+use crate::{clock::Timestamp, sid::ConversationSid};
 
 /// A change: what to write.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,6 +72,15 @@ impl Conversation {
         }
     }
 
+    /// The record as it is known; a new one for a conversation never heard of.
+    pub(super) fn known_or_new<'a>(
+        current: Option<&'a Self>,
+        sid: &ConversationSid,
+        now: Timestamp,
+    ) -> Cow<'a, Self> {
+        current.map_or_else(|| Cow::Owned(Self::new(sid.clone(), now)), Cow::Borrowed)
+    }
+
     /// The record's next version, with `change` made to it. What is due and what may be forgotten follow
     /// from the stage, unless `change` says when.
     pub(super) fn next(
@@ -131,7 +140,7 @@ impl Conversation {
 
     /// Notes where the conversation stands for whoever may not open it; `Ok` where it may be claimed by a
     /// customer's message.
-    fn claimable(&self, now: Timestamp) -> Result<(), Standing> {
+    pub(super) fn claimable(&self, now: Timestamp) -> Result<(), Standing> {
         match &self.stage {
             Stage::Waiting if self.due_at.is_some_and(|due| now < due) => Err(Standing::Deferred),
             Stage::Claimed { lease_until, .. } if now < *lease_until => Err(Standing::InProgress),
@@ -155,158 +164,17 @@ impl Conversation {
         owner: &str,
         now: Timestamp,
     ) -> Result<Transition, Standing> {
-        let fresh;
-        let current = if let Some(current) = current {
-            current.claimable(now)?;
-            let author = message.author.as_ref().map(|author| author.as_str());
-            if contact::sender(author, message.participant.as_ref(), current.contact.as_ref())
-                == Sender::SomebodyElse
-            {
-                return Err(Standing::NotACustomer);
-            }
-            current
-        } else {
-            fresh = Self::new(sid.clone(), now);
-            &fresh
-        };
+        let current = Self::known_or_new(current, sid, now);
+        current.claimable(now)?;
+        let author = message.author.as_ref().map(|author| author.as_str());
+        if contact::sender(author, message.participant.as_ref(), current.contact.as_ref())
+            == Sender::SomebodyElse
+        {
+            return Err(Standing::NotACustomer);
+        }
         Ok(current.claimed(owner, now, What::Claimed, |next| {
             next.message.get_or_insert(message);
         }))
-    }
-
-    /// An outbound reach has a conversation in which the customer takes part: `owner` alone may now ask for the
-    /// Interaction, which is routed as the reach says.
-    pub fn claim_for_reach(
-        current: Option<&Self>,
-        sid: &ConversationSid,
-        outbound: Outbound,
-        routing: Routing,
-        contact: Contact,
-        owner: &str,
-        now: Timestamp,
-    ) -> Result<Transition, Standing> {
-        let fresh;
-        let current = if let Some(current) = current {
-            current.claimable(now)?;
-            current
-        } else {
-            fresh = Self::new(sid.clone(), now);
-            &fresh
-        };
-        Ok(current.claimed(owner, now, What::Claimed, |next| {
-            next.outbound = Some(outbound);
-            next.routing = Some(routing);
-            next.contact.get_or_insert(contact);
-            // It is the reach that opens it now, not what the customer may have written before.
-            next.message = None;
-        }))
-    }
-
-    /// A reminder is about to be sent into it: whatever the customer replies is served with what the reach
-    /// knows. `None` where that is recorded, or the conversation is over.
-    #[must_use]
-    pub fn expects_reply(
-        current: Option<&Self>,
-        sid: &ConversationSid,
-        outbound: Outbound,
-        contact: Contact,
-        now: Timestamp,
-    ) -> Option<Transition> {
-        let fresh;
-        let current = match current {
-            Some(Self { stage: Stage::Closing | Stage::Closed, .. }) => return None,
-            Some(current) if current.outbound.as_ref() == Some(&outbound) => return None,
-            Some(current) => current,
-            None => {
-                fresh = Self::new(sid.clone(), now);
-                &fresh
-            }
-        };
-        Some(current.next(now, Happening::new(What::ReachedOut, now), |next| {
-            next.outbound = Some(outbound);
-            next.contact.get_or_insert(contact);
-            next.due_at = current.due_at;
-        }))
-    }
-
-    /// An outbound reach has invited an agent into the conversation, whose Interaction this is.
-    #[must_use]
-    pub fn invited(
-        current: Option<&Self>,
-        sid: &ConversationSid,
-        interaction: Interaction,
-        now: Timestamp,
-    ) -> Option<Transition> {
-        let fresh;
-        let current = match current {
-            Some(Self { stage: Stage::Closing | Stage::Closed, .. }) => return None,
-            Some(current) => current,
-            None => {
-                fresh = Self::new(sid.clone(), now);
-                &fresh
-            }
-        };
-        let happening = Happening::new(What::Invited, now).task(interaction.task.as_ref());
-        let known = current.interaction.as_ref().is_none_or(|known| known.sid == interaction.sid);
-        Some(current.next(now, happening, |next| {
-            next.due_at = current.due_at;
-            if !known {
-                return;
-            }
-            next.interaction = Some(interaction);
-            if matches!(current.stage, Stage::Seen | Stage::Waiting | Stage::Refused { .. } | Stage::Open) {
-                next.is_well(0, now);
-                next.asked_since = None;
-            }
-        }))
-    }
-
-    /// An outbound reach could not be made, but the customer has written into its conversation meanwhile: they
-    /// are served like everybody who writes. `None` where they are already.
-    #[must_use]
-    pub fn handed_over(
-        current: Option<&Self>,
-        sid: &ConversationSid,
-        message: FirstMessage,
-        contact: Contact,
-        now: Timestamp,
-    ) -> Option<Transition> {
-        let fresh;
-        let current = match current {
-            Some(current) if matches!(current.stage, Stage::Seen | Stage::Refused { .. }) => current,
-            Some(_) => return None,
-            None => {
-                fresh = Self::new(sid.clone(), now);
-                &fresh
-            }
-        };
-        Some(current.next(now, Happening::new(What::HandedOver, now), |next| {
-            next.stage = Stage::Waiting;
-            next.message = Some(message);
-            next.contact.get_or_insert(contact);
-            // What the reach wanted is not to be: the customer's message is routed like any other.
-            next.routing = None;
-            next.outbound = None;
-            next.refused_since = None;
-            next.attempts = 0;
-            next.due_at = Some(now);
-        }))
-    }
-
-    /// Who begins, where the Interaction is made for an outbound reach and not for a customer's message.
-    #[must_use]
-    pub fn opens_for_reach(&self) -> Option<InitiatedBy> {
-        let outbound = self.outbound.as_ref().filter(|_| self.message.is_none() && self.reinvites == 0)?;
-        (outbound.initiated_by != InitiatedBy::System).then_some(outbound.initiated_by)
-    }
-
-    /// Whether flexglue wrote first, for an agent, and never heard the customer answer: nobody waits for an
-    /// agent here, as far as is known.
-    #[must_use]
-    pub fn is_one_sided(&self) -> bool {
-        let by_agent =
-            self.outbound.as_ref().is_some_and(|outbound| outbound.initiated_by == InitiatedBy::Agent);
-        by_agent && self.message.is_none() && self.told.is_empty()
     }
 
     /// The sweeper takes over what is due. Where the old owner may have asked for the Interaction, the new
@@ -337,16 +205,10 @@ impl Conversation {
         contact: Contact,
         now: Timestamp,
     ) -> Option<Transition> {
-        let fresh;
-        let current = match current {
-            Some(current) if !contact.is_better_than(current.contact.as_ref()) => return None,
-            Some(current) if matches!(current.stage, Stage::Closed) => return None,
-            Some(current) => current,
-            None => {
-                fresh = Self::new(sid.clone(), now);
-                &fresh
-            }
-        };
+        let current = Self::known_or_new(current, sid, now);
+        if !contact.is_better_than(current.contact.as_ref()) || matches!(current.stage, Stage::Closed) {
+            return None;
+        }
         Some(current.next(now, Happening::new(What::Joined, now), |next| {
             next.contact = Some(contact);
             next.due_at = current.due_at;
@@ -536,16 +398,11 @@ impl Conversation {
     /// arrives late must find it closed. `None` where that is known.
     #[must_use]
     pub fn closed(current: Option<&Self>, sid: &ConversationSid, now: Timestamp) -> Option<Transition> {
-        let fresh;
-        let current = match current {
-            // Of the latter the Interaction is still to be closed, and after it the record is.
-            Some(Self { stage: Stage::Closed | Stage::Closing, .. }) => return None,
-            Some(current) => current,
-            None => {
-                fresh = Self::new(sid.clone(), now);
-                &fresh
-            }
-        };
+        let current = Self::known_or_new(current, sid, now);
+        // Of the latter the Interaction is still to be closed, and after it the record is.
+        if matches!(current.stage, Stage::Closed | Stage::Closing) {
+            return None;
+        }
         Some(current.next(now, Happening::new(What::Closed, now), |next| match current.stage {
             // The owner may have asked for the Interaction: once it is certainly done, somebody looks.
             Stage::Claimed { lease_until, .. } => {
@@ -566,16 +423,10 @@ impl Conversation {
     /// Discovery looked at a conversation that nobody is to open, or not yet.
     #[must_use]
     pub fn left_alone(current: Option<&Self>, sid: &ConversationSid, now: Timestamp) -> Option<Transition> {
-        let fresh;
-        let current = match current {
-            Some(current) if matches!(current.stage, Stage::Seen) => current,
-            Some(_) => return None,
-            None => {
-                fresh = Self::new(sid.clone(), now);
-                &fresh
-            }
-        };
-        Some(current.next(now, Happening::new(What::LeftAlone, now), |next| next.looked_at = Some(now)))
+        let current = Self::known_or_new(current, sid, now);
+        matches!(current.stage, Stage::Seen).then(|| {
+            current.next(now, Happening::new(What::LeftAlone, now), |next| next.looked_at = Some(now))
+        })
     }
 
     /// Whether discovery has nothing to do with a conversation made at `made`: it is taken care of, or was

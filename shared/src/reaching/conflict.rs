@@ -220,14 +220,7 @@ impl Reacher {
             interaction.task = Some(waiting.sid.clone());
             return Ok(has_interaction(Some(interaction)));
         }
-        let (outbound, contact) = (Self::outbound(reach), reach.request.contact());
-        let routing = self.opener.rules.route_reach(
-            &reach.request.initiator,
-            &outbound,
-            &contact,
-            &self.opener.defaults,
-        );
-        let routing = routing_parameter(&routing, workspace);
+        let routing = routing_parameter(&self.routing(reach), workspace);
         let invite = twilio.create_invite(&interaction.sid, &channel.sid, &routing, asking).await?;
         interaction.task = invite.task_sid().cloned();
         let now = self.opener.clock.now();

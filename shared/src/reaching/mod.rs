@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     clock::Deadline,
-    conversation::Outbound,
+    conversation::{Outbound, Routing},
     ledger::LedgerError,
     opening::Opener,
     reach::{Reach, ReachId, Refusal, Stage},
@@ -185,6 +185,13 @@ impl Reacher {
         }
         self.note(&taken);
         Ok(Box::pin(self.go_on(taken, &owner, in_doubt, deadline)).await)
+    }
+
+    /// How its Interaction, or its invite, is routed.
+    fn routing(&self, reach: &Reach) -> Routing {
+        let (outbound, contact) = (Self::outbound(reach), reach.request.contact());
+        let Opener { rules, defaults, .. } = &self.opener;
+        rules.route_reach(&reach.request.initiator, &outbound, &contact, defaults)
     }
 
     /// What its conversation has to know of a reach.

@@ -196,12 +196,7 @@ impl Reacher {
     ) -> Result<Option<Claim>, Trouble> {
         let owner = self.opener.random.token();
         let (outbound, contact) = (Self::outbound(reach), reach.request.contact());
-        let routing = self.opener.rules.route_reach(
-            &reach.request.initiator,
-            &outbound,
-            &contact,
-            &self.opener.defaults,
-        );
+        let routing = self.routing(reach);
         let now = self.opener.clock.now();
         let claims = |current: Option<&Conversation>| {
             if current.is_some_and(|current| current.is_claimed_by(&owner)) {
