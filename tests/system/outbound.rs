@@ -259,6 +259,30 @@ async fn a_customer_who_writes_at_that_very_moment_is_not_blocked() {
     }
 }
 
+/// Twilio refuses the participant, and a moment later the conversation that was in the way is closed.
+#[tokio::test(start_paused = true)]
+async fn what_was_in_the_way_and_is_closed_is_not_in_the_way() {
+    use flexglue_tests::wires::Gate;
+    let rig = Rig::new();
+    let [making, adding] = [Gate::after(2), Gate::after(3)];
+    let world = rig.system.world_through(|to| adding.wire(making.wire(to)), |to| to).await;
+    let front = std::sync::Arc::new(rig.front_in(&world));
+    let body = body(&rig, "agent");
+    let reaching = tokio::spawn({
+        let front = std::sync::Arc::clone(&front);
+        async move { ask(&front, "k1", &body).await }
+    });
+    making.reached().await;
+    let sid = rig.system.twilio.customer_writes(CUSTOMER, SMS_NUMBER, "hello").conversation_sid;
+    making.open();
+    adding.reached().await;
+    rig.system.twilio.close_conversation(&sid, simulator::Reason::Api).unwrap();
+    adding.open();
+    let told = reaching.await.unwrap();
+    assert_eq!(told.status, 201, "{told:?}");
+    assert_ne!(told.text("conversation_sid"), sid);
+}
+
 #[tokio::test(start_paused = true)]
 async fn joining_a_conversation_whose_agent_is_another_invites_and_never_adds() {
     let rig = Rig::new();
@@ -281,6 +305,20 @@ async fn joining_a_conversation_whose_agent_is_another_invites_and_never_adds() 
     let told = ask(&front, "k2", &join).await;
     assert_eq!((told.status, told.text("task_sid")), (200, invited.sid));
     assert_eq!(rig.live_interactions(&sid).len(), 1);
+}
+
+/// They are still in it, but TaskRouter has taken the conversation away from them.
+#[tokio::test(start_paused = true)]
+async fn an_agent_whose_task_is_gone_is_invited_anew() {
+    let rig = Rig::new();
+    let front = front(&rig).await;
+    let (sid, _, task) = served(&rig, &front, 0).await;
+    rig.system.twilio.task_is_deleted(&task).unwrap();
+    let told = ask(&front, "k1", &with(body(&rig, "agent"), &json!({"on_conflict": "join"}))).await;
+    assert_eq!((told.status, told.text("conversation_sid")), (200, sid), "{told:?}");
+    let invited = rig.system.twilio.task(&told.text("task_sid")).unwrap();
+    assert_ne!(invited.sid, task);
+    assert_eq!(invited.routing_target, Some(rig.system.twilio.settings().workers[0].sid.clone()));
 }
 
 #[tokio::test(start_paused = true)]

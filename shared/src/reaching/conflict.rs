@@ -10,7 +10,7 @@ use crate::{
     opening::contact_of,
     reach::{Initiator, OnConflict, Reach, Refusal},
     routing::routing_parameter,
-    sid::{ConversationSid, WorkerSid},
+    sid::ConversationSid,
     telemetry::Metric,
     twilio::{
         CallError, ChannelParticipantResource, ChannelStatus, ConversationState, ParticipantConversation,
@@ -26,6 +26,12 @@ pub(super) struct Holder {
     state: Option<ConversationState>,
     /// Whether it belongs to the Flex Chat Service, so that something can be done about it.
     is_ours: bool,
+}
+
+impl Holder {
+    pub(super) fn is_closed(&self) -> bool {
+        self.state == Some(ConversationState::Closed)
+    }
 }
 
 /// More pages than anybody's past conversations fill.
@@ -204,18 +210,20 @@ impl Reacher {
             return Ok(has_interaction(Some(interaction)));
         }
         let participants = twilio.interaction_participants(&interaction.sid, &channel.sid, asking).await?;
-        let lives = |task: &TaskResource| task.standing() == TaskStanding::Live;
-        let mut agents = participants.items.iter().filter(|one| one.kind == "agent");
-        let is_wanted = |one: &&ChannelParticipantResource| {
-            let is_them = |wanted: &WorkerSid| one.worker_sid() == Some(wanted);
-            agent.is_none_or(|agent| is_them(&agent.worker))
+        let lives = |task: &&TaskResource| task.standing() == TaskStanding::Live;
+        // An agent whose task was taken away cannot answer any more.
+        let is_there = |one: &&ChannelParticipantResource| {
+            let is_wanted = agent.is_none_or(|agent| one.worker_sid() == Some(&agent.worker));
+            let is_theirs = |task: &TaskResource| one.task_sid() == Some(&task.sid);
+            let can_answer = one.task_sid().is_none() || tasks.iter().filter(lives).any(is_theirs);
+            one.kind == "agent" && is_wanted && can_answer
         };
-        if let Some(there) = agents.find(is_wanted) {
+        if let Some(there) = participants.items.iter().find(is_there) {
             interaction.task = there.task_sid().cloned();
             return Ok(has_interaction(Some(interaction)));
         }
         if agent.is_none()
-            && let Some(waiting) = tasks.iter().find(|task| lives(task))
+            && let Some(waiting) = tasks.iter().find(lives)
         {
             interaction.task = Some(waiting.sid.clone());
             return Ok(has_interaction(Some(interaction)));

@@ -133,6 +133,8 @@ impl Reacher {
         } else if PAIR_IN_USE.iter().any(|code| error.has_code(*code)) {
             match self.holder_named_by(reach, &error, asking).await? {
                 Some(holder) if holder.conversation.as_ref() == Some(sid) => Ok(Taken::done()),
+                // It has let go of the pair meanwhile.
+                Some(holder) if holder.is_closed() => Ok(Taken::Again(WAIT_FOR_OTHERS)),
                 holder => self.meets(reach, holder.unwrap_or_default(), asking).await,
             }
         } else if error.has_code(ADDRESS_INVALID) {
