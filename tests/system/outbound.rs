@@ -321,6 +321,34 @@ async fn an_agent_whose_task_is_gone_is_invited_anew() {
     assert_eq!(invited.routing_target, Some(rig.system.twilio.settings().workers[0].sid.clone()));
 }
 
+/// The customer has just written, and their webhook is being answered: whoever joins waits for that, and not for the
+/// sweeper.
+#[tokio::test(start_paused = true)]
+async fn joining_a_conversation_that_is_being_opened_waits_a_moment() {
+    use flexglue_tests::wires::Gate;
+    let rig = Rig::new();
+    let healthy = front(&rig).await;
+    let gate = Gate::after(1);
+    let world = rig.system.world_through(|to| gate.wire(to), |to| to).await;
+    let slow = std::sync::Arc::new(rig.front_in(&world));
+    let message = rig.message(CUSTOMER, "hello");
+    let webhook = tokio::spawn({
+        let slow = std::sync::Arc::clone(&slow);
+        async move { slow.handle(message).await }
+    });
+    gate.reached().await;
+    let join = with(body(&rig, "agent"), &json!({"on_conflict": "join"}));
+    let joining = ask(&healthy, "k1", &join);
+    let opening = async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        gate.open();
+        webhook.await.unwrap()
+    };
+    let (told, _) = tokio::join!(joining, opening);
+    assert_eq!(told.status, 200, "{told:?}");
+    assert_eq!(rig.live_interactions(&told.text("conversation_sid")).len(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn joining_a_conversation_without_an_interaction_opens_one() {
     for kind in ["agent", "api"] {
@@ -601,7 +629,7 @@ async fn a_joined_conversation_outlives_a_message_that_is_refused() {
 async fn a_message_that_does_not_arrive_is_found_out_and_ends_what_nobody_is_in() {
     use simulator::Unreachable;
     for (kind, ends) in [("agent", false), ("api", true), ("system", true)] {
-        let rig = Rig::new();
+        let rig = Rig::with(1, |account| account.closing_ends_channel = false, &[]);
         let front = front(&rig).await;
         rig.system.twilio.cannot_be_reached(CUSTOMER, 30003, Unreachable::Later);
         let told = ask(&front, "k1", &body(&rig, kind)).await;
@@ -612,6 +640,7 @@ async fn a_message_that_does_not_arrive_is_found_out_and_ends_what_nobody_is_in(
         let seen = tell(&front, &told.text("id")).await;
         assert_eq!(seen.body["message"], json!({"status": "undelivered", "code": 30003}), "{kind}");
         assert_eq!(open_conversations(&rig).is_empty(), ends, "{kind}");
+        assert_eq!(rig.live_interactions(&told.text("conversation_sid")).is_empty(), ends, "{kind}");
         assert_eq!(rig.metric("ReachUndelivered"), 1);
         // The request that made it is answered as it was.
         assert_eq!(ask(&front, "k1", &body(&rig, kind)).await.body, told.body);
@@ -619,6 +648,24 @@ async fn a_message_that_does_not_arrive_is_found_out_and_ends_what_nobody_is_in(
         let reach = items.iter().find(|item| item["pk"] == format!("reach#{}", told.text("id")));
         assert!(reach.unwrap().get("due_at").is_none(), "nothing is left to look for");
     }
+}
+
+/// What was joined is not ours to end, whatever becomes of our message.
+#[tokio::test(start_paused = true)]
+async fn a_joined_conversation_outlives_a_message_that_does_not_arrive() {
+    use simulator::Unreachable;
+    let rig = Rig::new();
+    let front = front(&rig).await;
+    let first = ask(&front, "k1", &body(&rig, "system")).await;
+    rig.system.twilio.cannot_be_reached(CUSTOMER, 30003, Unreachable::Later);
+    let second = ask(&front, "k2", &with(body(&rig, "system"), &json!({"on_conflict": "join"}))).await;
+    assert_eq!(second.text("conversation_sid"), first.text("conversation_sid"));
+    for _ in 0..3 {
+        rig.sweep_after_a_minute().await;
+    }
+    let seen = tell(&front, &second.text("id")).await;
+    assert_eq!(seen.body["message"]["status"], "undelivered");
+    assert_eq!(open_conversations(&rig).len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

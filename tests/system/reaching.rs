@@ -124,6 +124,7 @@ async fn assert_sound(rig: &Rig, what: &str) {
         let customer = customer.unwrap_or_else(|| panic!("{what}: nobody is in {sid}"));
         let other = held.insert(customer.address.clone(), sid.clone());
         assert!(other.is_none(), "{what}: {sid} and {other:?} have the same customer");
+        assert!(conversation.webhooks.len() <= 1, "{what}: {sid} tells everything twice");
         let live = rig.live_interactions(&sid).len();
         assert!(live <= 1, "{what}: {live} Interactions on {sid}");
         let waits_for_reply = !conversation.webhooks.is_empty()
@@ -150,6 +151,12 @@ async fn assert_sound(rig: &Rig, what: &str) {
         assert_eq!(said, usize::from(done), "{what}: said {said} times");
     }
     let items = rig.system.dynamo.items(&rig.system.settings.table).unwrap();
+    for record in items.iter().filter(|item| item["sid"].is_string()) {
+        let conversation = twilio.conversation(record["sid"].as_str().unwrap());
+        let is_over = conversation.is_none_or(|one| one.state == ConversationState::Closed);
+        let said_over = ["closed", "closing"].contains(&record["stage"].as_str().unwrap_or_default());
+        assert_eq!(said_over, is_over, "{what}: {record}");
+    }
     let locks = items.iter().filter(|item| item["pk"].as_str().unwrap_or_default().starts_with("pair#"));
     assert_eq!(locks.count(), 0, "{what}: a lock is left");
 }
@@ -311,6 +318,26 @@ async fn an_owner_that_wakes_up_after_its_lease_does_nothing_more() {
             assert_sound(&rig, &format!("{case:?}, frozen at {number}, Twilio {to_twilio}")).await;
         }
     }
+}
+
+/// However much time an invocation has: an owner asks within its lease only, and well before it ends.
+#[tokio::test(start_paused = true)]
+async fn the_right_to_go_on_ends_with_the_lease() {
+    use shared::{clock::Deadline, parts::Parts};
+    let case = Case { kind: "agent", on_conflict: "reject", before: Before::Nothing };
+    let rig = rig(case).await;
+    assert!(asked_and_killed_at(&rig, case, 5).await);
+    let begun = reaches(&rig).await.remove(0);
+    let before = rig.system.twilio.requests().len();
+    rig.pass(Duration::from_secs(16)).await;
+    let parts = Parts::new("test", &rig.system.settings, &rig.system.world().await);
+    let owner = match &begun.stage {
+        Stage::Making { at_work: Some(at_work), .. } => at_work.owner.clone(),
+        stage => panic!("{stage:?}"),
+    };
+    let hour = Deadline::within(Duration::from_hours(1));
+    let after = parts.reacher.go_on(begun.clone(), &owner, true, hour).await;
+    assert_eq!((after, rig.system.twilio.requests().len()), (begun, before));
 }
 
 /// What Twilio was asked for has happened, and nobody learns of it.

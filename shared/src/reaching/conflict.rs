@@ -210,20 +210,13 @@ impl Reacher {
             return Ok(has_interaction(Some(interaction)));
         }
         let participants = twilio.interaction_participants(&interaction.sid, &channel.sid, asking).await?;
-        let lives = |task: &&TaskResource| task.standing() == TaskStanding::Live;
-        // An agent whose task was taken away cannot answer any more.
-        let is_there = |one: &&ChannelParticipantResource| {
-            let is_wanted = agent.is_none_or(|agent| one.worker_sid() == Some(&agent.worker));
-            let is_theirs = |task: &TaskResource| one.task_sid() == Some(&task.sid);
-            let can_answer = one.task_sid().is_none() || tasks.iter().filter(lives).any(is_theirs);
-            one.kind == "agent" && is_wanted && can_answer
-        };
-        if let Some(there) = participants.items.iter().find(is_there) {
+        let living: Vec<_> = tasks.iter().filter(|task| task.standing() == TaskStanding::Live).collect();
+        if let Some(there) = participants.items.iter().find(|one| is_there(one, agent, &living)) {
             interaction.task = there.task_sid().cloned();
             return Ok(has_interaction(Some(interaction)));
         }
         if agent.is_none()
-            && let Some(waiting) = tasks.iter().find(lives)
+            && let Some(waiting) = living.first()
         {
             interaction.task = Some(waiting.sid.clone());
             return Ok(has_interaction(Some(interaction)));
@@ -242,6 +235,14 @@ impl Reacher {
     }
 }
 
+/// Whether this is the agent who is wanted, or any where none in particular is, and can answer: whose task was taken
+/// away cannot.
+fn is_there(one: &ChannelParticipantResource, wanted: Option<&Agent>, living: &[&TaskResource]) -> bool {
+    let is_wanted = wanted.is_none_or(|wanted| one.worker_sid() == Some(&wanted.worker));
+    let can_answer = one.task_sid().is_none_or(|task| living.iter().any(|living| living.sid == *task));
+    one.kind == "agent" && is_wanted && can_answer
+}
+
 fn holds_pair(row: &ParticipantConversation, proxy_address: &str) -> bool {
     let proxy = row.participant_messaging_binding.as_ref().and_then(|pair| pair.proxy_address.as_ref());
     row.conversation_state != ConversationState::Closed
@@ -257,6 +258,34 @@ fn conversation_in(text: &str) -> Option<ConversationSid> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_agent_is_there_who_is_wanted_and_can_answer() {
+        let one = |kind: &str, worker: u8, task: Option<u8>| -> ChannelParticipantResource {
+            let routing = serde_json::json!({
+                "worker_sid": format!("WK{worker:032x}"),
+                "task_sid": task.map(|task| format!("WT{task:032x}")),
+            });
+            let sid = "UT00000000000000000000000000000001";
+            let whole = serde_json::json!({"sid": sid, "type": kind, "routing_properties": routing});
+            serde_json::from_value(whole).unwrap()
+        };
+        let task = TaskResource::with_attributes("WT00000000000000000000000000000001".parse().unwrap(), None);
+        let wanted = Agent {
+            worker: "WK00000000000000000000000000000001".parse().unwrap(),
+            queue: "WQ00000000000000000000000000000001".parse().unwrap(),
+        };
+        for (participant, by_name, by_anybody) in [
+            (one("agent", 1, Some(1)), true, true),
+            (one("agent", 1, None), true, true),
+            (one("agent", 2, Some(1)), false, true),
+            (one("agent", 1, Some(2)), false, false),
+            (one("supervisor", 1, Some(1)), false, false),
+        ] {
+            assert_eq!(is_there(&participant, Some(&wanted), &[&task]), by_name, "{participant:?}");
+            assert_eq!(is_there(&participant, None, &[&task]), by_anybody, "{participant:?}");
+        }
+    }
 
     #[test]
     fn the_conversation_is_found_in_whatever_words_name_it() {
