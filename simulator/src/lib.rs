@@ -1,10 +1,10 @@
 //! A stateful Twilio in one process, for tests and local runs.
 //!
 //! [`Twilio`] answers the parts of Conversations v1, Flex v1 (Interactions), `TaskRouter` v1 and IAM v1 (Flex
-//! tokens) that flexglue uses, as the real ones do: an Interaction is set up after it was accepted, a pair of addresses may be in
-//! one open conversation only, closed is final, tasks vanish. It signs its webhooks, and it can be told to
-//! misbehave ([`Fault`], [`WebhookFault`]). It is stricter than the real one in one thing: a parameter that
-//! Twilio does not publish is refused, so that a misspelt name does not pass a test.
+//! tokens) that flexglue uses, as the real ones do: an Interaction is set up after it was accepted, a pair of
+//! addresses may be in one open conversation only, closed is final, tasks vanish. It signs its webhooks, and it
+//! can be told to misbehave ([`Fault`], [`WebhookFault`]). It is stricter than the real one in one thing: a
+//! parameter that Twilio does not publish is refused, so that a misspelt name does not pass a test.
 //!
 //! Nothing in it depends on chance or on the time of day. Time comes from a [`Clock`], sids from
 //! [`Settings::seed`].
@@ -15,8 +15,8 @@
 //! How it is laid out: `twilio` is the handle, `people` what customers and agents do, `serve` the same over
 //! HTTP. A call is read by `call`, checked by `parameters` and answered through `answer` or, for lists, `page`.
 //! `world` holds the state and lets time pass in it (`agenda`); `webhooks` keeps what is to be delivered,
-//! `retries` decides what is delivered again and `faults` what goes wrong. There is a folder for each API and
-//! in it a file for each resource.
+//! `retries` decides what is delivered again, `limits` what is too often and `faults` what goes wrong. There
+//! is a folder for each API and in it a file for each resource.
 
 mod agenda;
 mod answer;
@@ -27,6 +27,7 @@ mod dates;
 mod faults;
 mod flex;
 mod iam;
+mod limits;
 mod page;
 mod parameters;
 mod people;

@@ -1,6 +1,6 @@
 //! Everything that Twilio knows, and the passing of time in it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use crate::agenda::{Agenda, Effect};
 use crate::conversations::receipts::Unreachable;
@@ -9,6 +9,7 @@ use crate::faults::Faults;
 use crate::flex::interactions::Interaction;
 use crate::flex::set_up;
 use crate::iam::tokens::FlexToken;
+use crate::limits::Recent;
 use crate::settings::Settings;
 use crate::sids::Sids;
 use crate::taskrouter::history::History;
@@ -61,8 +62,8 @@ pub(crate) struct World {
     pub(crate) faults: Faults,
     pub(crate) requests: Vec<RequestSeen>,
     pub(crate) warnings: Vec<Warning>,
-    /// When the latest `EvaluateTaskAttributes` queries were made.
-    pub(crate) attribute_queries: VecDeque<u64>,
+    /// The latest `EvaluateTaskAttributes` queries.
+    pub(crate) attribute_queries: Recent,
     births: u64,
 }
 
@@ -83,7 +84,7 @@ impl World {
             faults: Faults::default(),
             requests: Vec::new(),
             warnings: Vec::new(),
-            attribute_queries: VecDeque::new(),
+            attribute_queries: Recent::default(),
             births: 0,
         }
     }

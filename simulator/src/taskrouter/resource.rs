@@ -118,14 +118,12 @@ pub(super) fn list(world: &mut World, call: &Call) -> Reply {
 
 /// Queries by attributes are dear to Twilio, which allows few of them.
 fn limit_attribute_queries(world: &mut World) -> Result<(), Refusal> {
-    let Some(most) = world.settings.attribute_queries_per_second else { return Ok(()) };
-    let now = world.now;
-    world.attribute_queries.retain(|at| now.saturating_sub(*at) < 1000);
-    if world.attribute_queries.len() >= most {
-        return Err(Refusal::new(429, 20429, "Too Many Requests"));
+    let most = world.settings.attribute_queries_per_second;
+    if world.attribute_queries.admits(most, world.now) {
+        Ok(())
+    } else {
+        Err(Refusal::new(429, 20429, "Too Many Requests"))
     }
-    world.attribute_queries.push_back(now);
-    Ok(())
 }
 
 /// `name == "value"`: the one form of `TaskRouter`'s expressions that is simulated. A name may have dots.
