@@ -1,5 +1,6 @@
 //! The Interactions API of Flex v1:
-//! <https://www.twilio.com/docs/flex/developer/conversations/interactions-api>.
+//! <https://www.twilio.com/docs/flex/developer/conversations/interactions-api>; and web chats, which are all
+//! there is of Flex v2.
 
 pub(crate) mod asked;
 pub(crate) mod channels;
@@ -9,6 +10,7 @@ pub(crate) mod participants;
 pub(crate) mod set_up;
 pub(crate) mod task_attributes;
 pub(crate) mod transfers;
+pub(crate) mod web_chats;
 
 use crate::answer::Reply;
 use crate::call::Call;
@@ -38,6 +40,14 @@ pub(crate) fn route(world: &mut World, call: &Call, segments: &[&str]) -> Reply 
         ("GET", ["Interactions", kd, "Channels", uo, "Transfers", ux]) => {
             transfers::fetch(world, call, kd, uo, ux)
         }
+        _ => Err(call.not_found()),
+    }
+}
+
+/// Finds the route for a call below `/v2`.
+pub(crate) fn route_v2(world: &mut World, call: &Call, segments: &[&str]) -> Reply {
+    match (call.method.as_str(), segments) {
+        ("POST", ["WebChats"]) => web_chats::create(world, call),
         _ => Err(call.not_found()),
     }
 }

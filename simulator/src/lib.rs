@@ -1,10 +1,11 @@
 //! A stateful Twilio in one process, for tests and local runs.
 //!
-//! [`Twilio`] answers the parts of Conversations v1, Flex v1 (Interactions), `TaskRouter` v1 and IAM v1 (Flex
-//! tokens) that flexglue uses, as the real ones do: an Interaction is set up after it was accepted, a pair of
-//! addresses may be in one open conversation only, closed is final, tasks vanish. It signs its webhooks, and it
-//! can be told to misbehave ([`Fault`], [`WebhookFault`]). It is stricter than the real one in one thing: a
-//! parameter that Twilio does not publish is refused, so that a misspelt name does not pass a test.
+//! [`Twilio`] answers the parts of Conversations v1, Flex v1 (Interactions) and v2 (web chats), `TaskRouter` v1
+//! and IAM v1 (Flex tokens) that flexglue uses, as the real ones do: an Interaction is set up after it was
+//! accepted, a pair of addresses may be in one open conversation only, closed is final, tasks vanish. It signs
+//! its webhooks, and it can be told to misbehave ([`Fault`], [`WebhookFault`]). It is stricter than the real one
+//! in one thing: a parameter that Twilio does not publish is refused, so that a misspelt name does not pass a
+//! test.
 //!
 //! Nothing in it depends on chance or on the time of day. Time comes from a [`Clock`], sids from
 //! [`Settings::seed`].

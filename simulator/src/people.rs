@@ -11,11 +11,11 @@ use crate::conversations::events::{self, Source};
 use crate::conversations::messages::{self, Draft as MessageDraft};
 use crate::conversations::participants::{self, Binding};
 use crate::conversations::resource::{self, Draft};
-use crate::conversations::scoped_webhooks::{self, Target};
+use crate::conversations::scoped_webhooks;
 use crate::conversations::{ConversationState, Reason};
 use crate::flex::channels::{self, TasksEnd};
 use crate::flex::participants as flex_participants;
-use crate::settings::{Address, Integration};
+use crate::flex::web_chats::{self, Draft as WebChatDraft};
 use crate::taskrouter::{reservations, tasks};
 use crate::twilio::Twilio;
 use crate::world::World;
@@ -73,8 +73,9 @@ impl Twilio {
         write_in_chat(&mut self.world(), conversation, author, body)
     }
 
-    /// A web chat begins: a conversation with a user, pre-engagement data in its attributes under
-    /// `pre_engagement_data`, and what the address configuration `address` attaches. Gives its `CH…`.
+    /// A web chat begins, as `POST /v2/WebChats` begins one: a conversation with a user, pre-engagement data
+    /// in its attributes under `pre_engagement_data`, and what the address configuration `address` attaches,
+    /// which need not be there. Gives its `CH…`.
     #[expect(clippy::must_use_candidate, reason = "the chat begins whether or not its sid is used")]
     pub fn create_chat_conversation(
         &self,
@@ -82,18 +83,14 @@ impl Twilio {
         identity: &str,
         pre_engagement_data: &Value,
     ) -> String {
-        let world = &mut *self.world();
-        let attributes = serde_json::json!({ "pre_engagement_data": pre_engagement_data }).to_string();
-        let draft = Draft {
-            attributes: Some(attributes),
-            created_by: Some(identity.to_owned()),
-            friendly_name: Some("Webchat widget".to_owned()),
-            ..Draft::default()
+        let draft = WebChatDraft {
+            address,
+            identity,
+            friendly_name: Some("Webchat widget"),
+            customer_name: None,
+            pre_engagement: Some(pre_engagement_data.to_string()),
         };
-        let sid = resource::open(world, draft);
-        attach(world, &sid, address);
-        participants::add(world, &sid, Some(identity.to_owned()), None, None);
-        sid
+        web_chats::begin(&mut self.world(), &draft)
     }
 
     /// `TaskRouter` offers the task to a worker. Refused unless it is pending.
@@ -212,7 +209,7 @@ fn at_work(world: &World, task_sid: &str) -> Result<(String, String), Refusal> {
 fn auto_create(world: &mut World, from: &str, to: &str) -> String {
     let draft = Draft { created_by: Some(from.to_owned()), ..Draft::default() };
     let sid = resource::open(world, draft);
-    attach(world, &sid, to);
+    scoped_webhooks::attach_configured(world, &sid, to);
     let binding = Binding::new(from, to);
     let source = Source::of(&binding);
     let participant = participants::add(world, &sid, None, Some(binding), None);
@@ -221,20 +218,6 @@ fn auto_create(world: &mut World, from: &str, to: &str) -> String {
         events::participant(world, "onParticipantAdded", &sid, &participant, source);
     }
     sid
-}
-
-fn attach(world: &mut World, sid: &str, to: &str) {
-    let is_it = |address: &&Address| address.address == to || address.sid == to;
-    let target = match world.settings.addresses.iter().find(is_it).map(|found| found.integration.clone()) {
-        Some(Integration::Webhook { url, method, filters }) => {
-            let method =
-                if method.eq_ignore_ascii_case("GET") { http::Method::GET } else { http::Method::POST };
-            Target::Webhook { url, method, filters }
-        }
-        Some(Integration::Studio { flow_sid }) => Target::Studio { flow_sid },
-        Some(Integration::Default) | None => return,
-    };
-    scoped_webhooks::attach(world, sid, target);
 }
 
 fn write(world: &mut World, sid: &str, author: &str, body: &str, source: Source) -> Written {

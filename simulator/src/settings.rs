@@ -74,6 +74,11 @@ pub struct Settings {
     pub task_removal_ms: u64,
     /// How many `EvaluateTaskAttributes` queries one second may see; more are answered 429.
     pub attribute_queries_per_second: Option<usize>,
+    /// How many web chats may begin in one second; more are answered 429 (45719).
+    pub web_chats_per_second: Option<usize>,
+    /// Whether the pre-engagement data of a web chat stands in the conversation's attributes as the JSON text
+    /// that was given, rather than as the object that the text is of. No source confirms either way.
+    pub pre_engagement_as_text: bool,
     /// ISO 8601; given to every conversation that sets none of its own.
     pub default_inactive_timer: Option<String>,
     /// ISO 8601; given to every conversation that sets none of its own.
@@ -224,6 +229,8 @@ impl Default for Settings {
             task_events_carry_sid: true,
             task_removal_ms: 5 * 60 * 1000,
             attribute_queries_per_second: None,
+            web_chats_per_second: None,
+            pre_engagement_as_text: false,
             default_inactive_timer: None,
             default_closed_timer: None,
             event_callback_url: None,

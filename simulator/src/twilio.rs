@@ -273,15 +273,13 @@ impl Twilio {
 fn reply(world: &mut World, request: &Request<Bytes>) -> Reply {
     authenticate(&world.settings, request)?;
     let call = Call::read(request)?;
-    let segments = call.segments();
-    let Some(("v1", below)) = segments.split_first().map(|(version, rest)| (*version, rest)) else {
-        return Err(call.not_found());
-    };
-    match call.api {
-        Api::Conversations => conversations::route(world, &call, below),
-        Api::Flex => flex::route(world, &call, below),
-        Api::TaskRouter => taskrouter::route(world, &call, below),
-        Api::Iam => iam::route(world, &call, below),
+    match (call.api, call.segments().as_slice()) {
+        (Api::Conversations, ["v1", below @ ..]) => conversations::route(world, &call, below),
+        (Api::Flex, ["v1", below @ ..]) => flex::route(world, &call, below),
+        (Api::Flex, ["v2", below @ ..]) => flex::route_v2(world, &call, below),
+        (Api::TaskRouter, ["v1", below @ ..]) => taskrouter::route(world, &call, below),
+        (Api::Iam, ["v1", below @ ..]) => iam::route(world, &call, below),
+        _ => Err(call.not_found()),
     }
 }
 
@@ -328,8 +326,14 @@ mod tests {
         assert_eq!(body["status"], 404);
         assert_eq!(body["more_info"], "https://www.twilio.com/docs/errors/20404");
         assert_eq!(body["message"], "The requested resource /v1/Nothing was not found");
-        for path in ["/v2/Conversations", "/", "/flex-api/v1/Conversations", "/v1/Services/IS1/Conversations"]
-        {
+        for path in [
+            "/v2/Conversations",
+            "/v2/Interactions",
+            "/v1/WebChats",
+            "/",
+            "/flex-api/v1/Conversations",
+            "/v1/Services/IS1/Conversations",
+        ] {
             assert_eq!(sim.get(path).0, 404, "{path}");
         }
     }

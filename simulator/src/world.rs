@@ -64,6 +64,8 @@ pub(crate) struct World {
     pub(crate) warnings: Vec<Warning>,
     /// The latest `EvaluateTaskAttributes` queries.
     pub(crate) attribute_queries: Recent,
+    /// The latest web chats that began over REST.
+    pub(crate) web_chats: Recent,
     births: u64,
 }
 
@@ -85,6 +87,7 @@ impl World {
             requests: Vec::new(),
             warnings: Vec::new(),
             attribute_queries: Recent::default(),
+            web_chats: Recent::default(),
             births: 0,
         }
     }

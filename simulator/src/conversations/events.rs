@@ -238,7 +238,10 @@ mod tests {
         assert_eq!(webhook.param("Source"), Some("SDK"));
         assert_eq!(webhook.param("ClientIdentity"), Some("guest-1"));
         let attributes = webhook.param("ChannelAttributes");
-        assert_eq!(attributes, Some(r#"{"pre_engagement_data":{"friendlyName":"Ada"}}"#));
+        assert_eq!(
+            attributes,
+            Some(r#"{"channel_type":"web","pre_engagement_data":{"friendlyName":"Ada"}}"#)
+        );
     }
 
     #[test]

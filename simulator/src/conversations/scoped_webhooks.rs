@@ -10,6 +10,7 @@ use crate::conversations::{find, find_open};
 use crate::dates;
 use crate::page::{Row, page};
 use crate::parameters::{NONE, PAGING, Parameters, Published};
+use crate::settings::{Address, Integration};
 use crate::world::World;
 
 /// How many a conversation may have.
@@ -176,6 +177,21 @@ pub(crate) fn attach(world: &mut World, sid: &str, target: Target) -> Option<Sco
         ScopedWebhook { sid: world.sids.draw("WH"), target, created_ms: world.now, born: world.birth() };
     world.conversations.get_mut(sid)?.webhooks.push(webhook.clone());
     Some(webhook)
+}
+
+/// Attaches what the address configuration says, which is named by its sid or its address. Without one
+/// nothing is attached.
+pub(crate) fn attach_configured(world: &mut World, sid: &str, address: &str) {
+    let is_it = |configured: &&Address| configured.address == address || configured.sid == address;
+    let target = match world.settings.addresses.iter().find(is_it).map(|found| found.integration.clone()) {
+        Some(Integration::Webhook { url, method, filters }) => {
+            let method = if method.eq_ignore_ascii_case("GET") { Method::GET } else { Method::POST };
+            Target::Webhook { url, method, filters }
+        }
+        Some(Integration::Studio { flow_sid }) => Target::Studio { flow_sid },
+        Some(Integration::Default) | None => return,
+    };
+    attach(world, sid, target);
 }
 
 pub(super) fn create(world: &mut World, call: &Call, key: &str) -> Reply {
