@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{Method, Request, header};
 use serde_json::Value;
 
+use crate::access_token;
 use crate::answer::Refusal;
 use crate::settings::Settings;
 
@@ -131,14 +132,27 @@ pub(crate) fn locate(path: &str, host: Option<&str>) -> (Api, String) {
     (api, format!("/{}", rest.join("/")))
 }
 
-/// Refuses a caller that is neither the account nor one of its keys. That IAM lets keys in is not confirmed, so
-/// there it must be the account.
-pub(crate) fn authenticate(settings: &Settings, request: &Request<Bytes>) -> Result<(), Refusal> {
-    let given = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok()?.strip_prefix("Basic "))
-        .and_then(|text| String::from_utf8(STANDARD.decode(text).ok()?).ok());
+/// Who calls.
+pub(crate) enum Caller {
+    /// The account, by itself or by one of its keys.
+    Account,
+    /// A chat user, who shows an access token. They are known by this identity.
+    ChatUser(String),
+}
+
+/// Refuses a caller that is neither the account nor one of its keys nor a chat user whose access token is
+/// valid now. That IAM lets keys in is not confirmed, so there it must be the account.
+pub(crate) fn authenticate(
+    settings: &Settings,
+    now_ms: u64,
+    request: &Request<Bytes>,
+) -> Result<Caller, Refusal> {
+    let given = header(request, header::AUTHORIZATION.as_str()).unwrap_or_default();
+    if let Some(token) = given.strip_prefix("Bearer ") {
+        return access_token::verify(settings, now_ms, token).map(Caller::ChatUser);
+    }
+    let given =
+        given.strip_prefix("Basic ").and_then(|text| String::from_utf8(STANDARD.decode(text).ok()?).ok());
     let account = (&settings.account_sid, &settings.auth_token);
     let accounts_only = located(request).0 == Api::Iam;
     let extra = settings
@@ -149,7 +163,7 @@ pub(crate) fn authenticate(settings: &Settings, request: &Request<Bytes>) -> Res
     let known = std::iter::once(account).chain(extra).any(|(user, password)| {
         given.as_deref().and_then(|given| given.split_once(':')) == Some((user.as_str(), password.as_str()))
     });
-    if known { Ok(()) } else { Err(Refusal::new(401, 20003, "Authenticate")) }
+    if known { Ok(Caller::Account) } else { Err(Refusal::new(401, 20003, "Authenticate")) }
 }
 
 fn pairs(encoded: &[u8]) -> Vec<(String, String)> {

@@ -1,5 +1,6 @@
 //! Conversations v1: <https://www.twilio.com/docs/conversations/api>.
 
+pub(crate) mod chat_users;
 pub(crate) mod events;
 pub(crate) mod messages;
 pub(crate) mod participant_conversations;
@@ -160,14 +161,18 @@ fn is_closed() -> Refusal {
     Refusal::new(400, 50377, "Conversation is in final state closed and cannot be changed")
 }
 
-/// Finds the route for a call below `/v1`.
-pub(crate) fn route(world: &mut World, call: &Call, segments: &[&str]) -> Reply {
-    // The unprefixed paths mean the default service, which here is the only one that shows anything.
-    let segments = match segments {
+/// The path within our chat service. The unprefixed paths mean the default service, which here is the only
+/// one that shows anything.
+fn in_our_service<'p, 's>(world: &World, segments: &'p [&'s str]) -> &'p [&'s str] {
+    match segments {
         ["Services", service, rest @ ..] if *service == world.settings.chat_service_sid => rest,
         other => other,
-    };
-    match (call.method.as_str(), segments) {
+    }
+}
+
+/// Finds the route for a call below `/v1`.
+pub(crate) fn route(world: &mut World, call: &Call, segments: &[&str]) -> Reply {
+    match (call.method.as_str(), in_our_service(world, segments)) {
         ("POST", ["Conversations"]) => resource::create(world, call),
         ("GET", ["Conversations"]) => resource::list(world, call),
         ("GET", ["Conversations", key]) => resource::fetch(world, call, key),

@@ -17,6 +17,7 @@ pub struct Settings {
     /// The primary auth token: it signs webhooks, and it is the password of the account.
     pub auth_token: String,
     /// More pairs of user and password that are let in: API keys, or the account with its secondary token.
+    /// With the secret of a key, access tokens are signed as well.
     pub extra_auth: Vec<(String, String)>,
     /// `IS…`, the Flex chat service and the account's default conversation service.
     pub chat_service_sid: String,

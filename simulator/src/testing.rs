@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use hmac::{Hmac, KeyInit, Mac};
 use http::Request;
 use serde_json::{Value, json};
+use sha2::Sha256;
 
 use crate::{Address, Lost, SetClock, Settings, Twilio, Webhook};
 
@@ -17,7 +19,10 @@ pub(crate) const CUSTOMER: &str = "+15551230001";
 pub(crate) const OURS: &str = "+15557770000";
 pub(crate) const HOOK: &str = "https://example.com/webhooks/conversations";
 
-/// A Twilio with one SMS address, and the clock it runs by.
+/// An API key and its secret.
+pub(crate) const KEY: (&str, &str) = ("SK0000000000000000000000000000000a", "the secret of the key");
+
+/// A Twilio with one SMS address, one for chats and an API key, and the clock it runs by.
 pub(crate) struct Sim {
     pub(crate) twilio: Twilio,
     pub(crate) clock: Arc<SetClock>,
@@ -35,6 +40,7 @@ impl Sim {
         let mut settings = Settings {
             addresses: vec![Address::webhook("sms", OURS, HOOK), Address::webhook("chat", "Website", HOOK)],
             event_callback_url: Some("https://example.com/webhooks/taskrouter#rc=3".to_owned()),
+            extra_auth: vec![(KEY.0.to_owned(), KEY.1.to_owned())],
             ..Settings::default()
         };
         change(&mut settings);
@@ -81,6 +87,31 @@ impl Sim {
     pub(crate) fn post_loudly(&self, path: &str, form: &[(&str, &str)]) -> Answered {
         let mut request = self.request("POST", path, form);
         request.headers_mut().insert("x-twilio-webhook-enabled", http::HeaderValue::from_static("true"));
+        self.send(request).expect("an answer")
+    }
+
+    /// What an access token for this user says: it was signed at the start and lives for an hour.
+    pub(crate) fn claims(&self, identity: &str) -> Value {
+        let settings = self.twilio.settings();
+        json!({
+            "jti": format!("{}-{}", KEY.0, START_MS / 1000),
+            "iss": KEY.0,
+            "sub": settings.account_sid,
+            "exp": START_MS / 1000 + 3600,
+            "grants": { "identity": identity, "chat": { "service_sid": settings.chat_service_sid } },
+        })
+    }
+
+    /// An access token for this user.
+    pub(crate) fn token(&self, identity: &str) -> String {
+        signed(&token_header(), &self.claims(identity), KEY.1)
+    }
+
+    /// A call by a chat user, who shows an access token.
+    pub(crate) fn as_user(&self, token: &str, method: &str, path: &str, form: &[(&str, &str)]) -> Answered {
+        let mut request = self.request(method, path, form);
+        let bearer = format!("Bearer {token}").parse().expect("text");
+        request.headers_mut().insert("authorization", bearer);
         self.send(request).expect("an answer")
     }
 
@@ -178,6 +209,20 @@ pub(crate) struct Engaged {
     /// The path of the Interaction channel.
     pub(crate) channel: String,
     pub(crate) task: String,
+}
+
+/// The header of an access token.
+pub(crate) fn token_header() -> Value {
+    json!({ "typ": "JWT", "alg": "HS256", "cty": "twilio-fpa;v=1" })
+}
+
+/// A JSON Web Token.
+pub(crate) fn signed(header: &Value, claims: &Value, secret: &str) -> String {
+    let encode = |part: &[u8]| URL_SAFE_NO_PAD.encode(part);
+    let text = format!("{}.{}", encode(header.to_string().as_bytes()), encode(claims.to_string().as_bytes()));
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("keys of any length");
+    mac.update(text.as_bytes());
+    format!("{text}.{}", encode(&mac.finalize().into_bytes()))
 }
 
 pub(crate) fn text(value: &Value) -> String {

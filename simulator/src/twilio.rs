@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 
 use crate::answer::{Answer, Refusal, Reply, response};
-use crate::call::{Api, Call, authenticate, locate};
+use crate::call::{Api, Call, Caller, authenticate, locate};
 use crate::clock::Clock;
 use crate::conversations::messages::Message;
 use crate::conversations::participants::Participant;
@@ -271,8 +271,11 @@ impl Twilio {
 }
 
 fn reply(world: &mut World, request: &Request<Bytes>) -> Reply {
-    authenticate(&world.settings, request)?;
+    let caller = authenticate(&world.settings, world.now, request)?;
     let call = Call::read(request)?;
+    if let Caller::ChatUser(identity) = caller {
+        return conversations::chat_users::route(world, &call, &identity);
+    }
     match (call.api, call.segments().as_slice()) {
         (Api::Conversations, ["v1", below @ ..]) => conversations::route(world, &call, below),
         (Api::Flex, ["v1", below @ ..]) => flex::route(world, &call, below),

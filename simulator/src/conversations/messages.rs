@@ -153,7 +153,8 @@ fn publish(world: &mut World, sid: &str, source: Source, fields: Vec<(&'static s
     events::publish(world, Event { kind: "onMessageAdded", conversation: sid, source, fields });
 }
 
-pub(super) fn create(world: &mut World, call: &Call, key: &str) -> Reply {
+/// The message that a request gives.
+fn read(call: &Call) -> Result<Draft, Refusal> {
     let parameters = CREATE.read(&call.form)?;
     let draft = Draft {
         author: parameters.owned("Author").unwrap_or_else(|| "system".to_owned()),
@@ -169,14 +170,31 @@ pub(super) fn create(world: &mut World, call: &Call, key: &str) -> Reply {
     if draft.body.is_none() && draft.content_sid.is_none() && draft.media_sid.is_none() {
         return Err(Refusal::invalid("One of Body, MediaSid and ContentSid must be given"));
     }
+    Ok(draft)
+}
+
+pub(super) fn create(world: &mut World, call: &Call, key: &str) -> Reply {
+    let draft = read(call)?;
     let sid = find_open(world, call, key)?.sid.clone();
     receipts::refuse_unreachable(world, &sid, &draft.author)?;
-    let message = add(world, &sid, draft).ok_or_else(|| call.not_found())?;
-    if call.fires_webhooks {
-        announce(world, &sid, &message, Source::Api);
+    post(world, call, &sid, draft, call.fires_webhooks.then_some(Source::Api))
+}
+
+/// The same by a chat user, who writes as nobody else, and of whose messages the webhooks are always told.
+pub(super) fn create_as(world: &mut World, call: &Call, key: &str, identity: &str) -> Reply {
+    let draft = Draft { author: identity.to_owned(), ..read(call)? };
+    let sid = find_open(world, call, key)?.sid.clone();
+    post(world, call, &sid, draft, Some(Source::Sdk(identity.to_owned())))
+}
+
+/// Adds a message and tells the webhooks of it, if there is a source to name.
+fn post(world: &mut World, call: &Call, sid: &str, draft: Draft, told: Option<Source>) -> Reply {
+    let message = add(world, sid, draft).ok_or_else(|| call.not_found())?;
+    if let Some(source) = told {
+        announce(world, sid, &message, source);
     }
     let url = format!("{}/{}", call.url(), message.sid);
-    Ok(Answer::created(message.json(world, &sid, &url)))
+    Ok(Answer::created(message.json(world, sid, &url)))
 }
 
 pub(super) fn list(world: &World, call: &Call, key: &str) -> Reply {
