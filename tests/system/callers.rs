@@ -75,6 +75,7 @@ async fn without_any_key_nobody_is_a_back_end() {
     assert_eq!(told.status, 401);
 }
 
+/// Trap 8.
 #[tokio::test(start_paused = true)]
 async fn an_agent_reaches_out_in_their_own_name_and_no_others() {
     let rig = Rig::new();
@@ -88,6 +89,10 @@ async fn an_agent_reaches_out_in_their_own_name_and_no_others() {
     let other = with(body(&rig, "agent"), &json!({"to": "+15551230002"}));
     let told = ask_as(&front, &[("x-flex-token", &theirs)], "k2", &other).await;
     assert_eq!((told.status, &*told.text("error")), (403, "forbidden"));
+    let claims = json!({"identity": "alice", "roles": ["admin"], "valid": true, "Token": mine});
+    let claimed = ask_as(&front, &[("x-flex-token", &theirs)], "k2", &with(other, &claims)).await;
+    let fields: Vec<_> = claimed.body["fields"].as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["Token", "identity", "roles", "valid"], "who asks is not for the body to say");
     let unnamed = with(body(&rig, "api"), &json!({"to": "+15551230002"}));
     assert_eq!(ask_as(&front, &[("x-flex-token", &mine)], "k3", &unnamed).await.status, 403);
     let worker = rig.system.twilio.settings().workers[0].sid.clone();

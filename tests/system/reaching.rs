@@ -320,6 +320,25 @@ async fn an_owner_that_wakes_up_after_its_lease_does_nothing_more() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_sweep_that_changes_nothing_says_what_it_would_do() {
+    use orphan_sweeper::SweepRequest;
+    let case = Case { kind: "agent", on_conflict: "reject", before: Before::Nothing };
+    let rig = rig(case).await;
+    assert!(asked_and_killed_at(&rig, case, 12).await);
+    rig.pass(Duration::from_mins(1)).await;
+    let before = (rig.system.twilio.requests().len(), reaches(&rig).await);
+    let sweeper = rig.system.orphan_sweeper(&rig.system.world().await);
+    let request = SweepRequest { dry_run: true, ..SweepRequest::default() };
+    let report = sweeper.sweep(request, flexglue_tests::rig::forever()).await;
+    let planned = report.plan.iter().find(|planned| planned.outbound_id.is_some()).expect("it is planned");
+    assert_eq!(planned.would, "go on with an outbound reach");
+    assert!(planned.conversation_sid.is_some());
+    assert_eq!(reaches(&rig).await, before.1);
+    let posts = rig.system.twilio.requests().into_iter().skip(before.0).filter(|one| one.method == "POST");
+    assert_eq!(posts.count(), 0);
+}
+
 /// However much time an invocation has: an owner asks within its lease only, and well before it ends.
 #[tokio::test(start_paused = true)]
 async fn the_right_to_go_on_ends_with_the_lease() {
@@ -439,6 +458,7 @@ async fn what_twilio_refuses_for_good_is_undone_and_told() {
         ("POST /v1/Conversations", 50350, "twilio_refused"),
         ("POST /v1/Conversations/{sid}/Participants", 50407, "invalid"),
         ("POST /v1/Conversations/{sid}/Participants", 50408, "invalid"),
+        ("POST /v1/Conversations/{sid}/Participants", 50425, "participant_in_conversation"),
         ("POST /v1/Conversations/{sid}/Participants", 50438, "twilio_refused"),
         ("POST /v1/Interactions", 45367, "twilio_refused"),
     ] {
@@ -453,7 +473,11 @@ async fn what_twilio_refuses_for_good_is_undone_and_told() {
                 assert_eq!(told.status, 201, "{kind} {route}: {told:?}");
                 continue;
             }
-            let status = if error == "invalid" { 422 } else { 502 };
+            let status = match error {
+                "invalid" => 422,
+                "participant_in_conversation" => 409,
+                _ => 502,
+            };
             assert_eq!((told.status, &*told.text("error")), (status, error), "{kind} {route}: {told:?}");
             rig.system.twilio.behave();
             assert_sound(&rig, &format!("{kind} {route}")).await;
