@@ -6,9 +6,10 @@
 //!   [`rescue`] (look after what is open); [`reach`] and [`reaching`], the same two for outbound reaches
 //! - out: [`ledger`] (the records in DynamoDB), [`twilio`] (its REST APIs), both through [`transport`]
 //! - handed in: [`clock`], [`random`], [`config`], [`secrets`]; put together in [`parts`], begun in [`start`]
-//! - [`cors`]: browsers from elsewhere
+//! - [`cors`]: browsers from elsewhere; [`access_token`]: what their chat client shows Twilio
 //! - [`telemetry`] and [`problem`]: what is said about it; [`personal`] and [`sid`]: types that keep it safe
 
+pub mod access_token;
 pub mod aws;
 pub mod clock;
 pub mod config;
