@@ -43,7 +43,8 @@ cp "$here/plugin.mjs" "$folder/built/plugin.mjs"
 
 echo "starting flexglue dev"
 cd "$root"
-cargo build --quiet -p flexglue
+# As the tests build it, so that nothing is built twice with other features.
+cargo test --quiet --workspace --test commands --no-run
 "${CARGO_TARGET_DIR:-target}/debug/flexglue" dev --listen 127.0.0.1:0 --twilio 127.0.0.1:0 --dynamodb 127.0.0.1:0 \
   >"$folder/dev.log" &
 dev=$!
