@@ -203,7 +203,7 @@ impl OutboundParticipant {
         Some(format!("{base}{WEBHOOK_PATH}"))
     }
 
-    /// The state table could not be asked or written: nothing was done.
+    /// The state table could not be asked or written: nothing is promised, and the same key may be asked again.
     fn unavailable(&self, error: &LedgerError) -> Refused {
         self.reacher.opener.metrics.count(Metric::TableUnavailable);
         tracing::error!(%error, "a reach could not be recorded");
