@@ -486,6 +486,39 @@ async fn what_twilio_refuses_for_good_is_undone_and_told() {
     }
 }
 
+/// A reach that joins a conversation and then cannot be made leaves it as it was: an earlier reminder's reply is
+/// served with that reminder's context, and nobody is called or closed for a reach that was refused.
+#[tokio::test(start_paused = true)]
+async fn a_joined_conversation_is_as_it_was_when_the_reach_cannot_be_made() {
+    for (status, code, minutes, told) in [(400, 45367, 0, 502), (429, 20429, 75, 504)] {
+        let case = Case { kind: "agent", on_conflict: "join", before: Before::Reminded };
+        let rig = rig(case).await;
+        let front = rig.front().await;
+        let reminder = ReachId::of(&Caller::BackEnd, "before");
+        let what = Misbehaviour::Status { status, code, retry_after: None };
+        let on = Matcher::route("POST /v1/Interactions");
+        rig.system.twilio.misbehave(Fault { on, times: Times::Forever, what });
+        ask(&front, "k1", &asked(&rig, case)).await;
+        for _ in 0..minutes {
+            rig.sweep_after_a_minute().await;
+        }
+        let answer = ask(&front, "k1", &asked(&rig, case)).await;
+        assert_eq!(answer.status, told, "{answer:?}");
+        assert_sound(&rig, "given back").await;
+        rig.system.twilio.behave();
+        for _ in 0..20 {
+            rig.sweep_after_a_minute().await;
+        }
+        assert!(rig.system.twilio.interactions().is_empty(), "nobody asked for one");
+        let sid = rig.system.twilio.customer_writes(CUSTOMER, SMS_NUMBER, "Yes?").conversation_sid;
+        rig.deliver_all(&front).await;
+        let live = rig.live_interactions(&sid);
+        assert_eq!((live.len(), live[0].initiated_by), (1, simulator::InitiatedBy::Customer));
+        let attributes = rig.system.twilio.task(&live[0].task_sid).unwrap().attributes;
+        assert_eq!(attributes["outbound"]["id"], reminder.as_str());
+    }
+}
+
 /// An hour of it is enough: nobody wants to be called back then.
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_made_for_an_hour_is_given_up_with_nothing_left() {

@@ -21,6 +21,8 @@ pub enum What {
     Invited,
     /// An outbound reach that could not be made leaves a customer's message behind, to be served.
     HandedOver,
+    /// An outbound reach that could not be made leaves the conversation that it had joined as it was.
+    GivenBack,
     /// A message was taken for a customer's, and the right to open the Interaction with it.
     Claimed,
     /// A claim whose owner is gone went to another owner.

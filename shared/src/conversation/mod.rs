@@ -64,6 +64,9 @@ pub struct Conversation {
     /// The outbound reach by which flexglue began it, or has last written in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outbound: Option<Outbound>,
+    /// What a reach found that claimed the conversation: restored where its Interaction cannot be made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before_reach: Option<Box<BeforeReach>>,
     /// The Interaction, once Twilio has accepted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interaction: Option<Interaction>,
@@ -247,6 +250,17 @@ pub struct Routing {
     /// The task's attributes.
     #[serde(with = "as_text")]
     pub attributes: Personal<Map<String, Value>>,
+}
+
+/// What stood in a record before an outbound reach claimed its conversation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BeforeReach {
+    /// An earlier reach, which the customer may still answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    outbound: Option<Outbound>,
+    /// What the customer had written, where they waited for an Interaction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    message: Option<FirstMessage>,
 }
 
 /// An agent to whom a task is pinned.

@@ -1,10 +1,14 @@
 //! The changes that an outbound reach makes to the conversation that it has made, or joined.
 
 use super::{
-    Contact, Conversation, FirstMessage, Happening, Interaction, Outbound, Routing, Stage, Standing,
-    Transition, What,
+    BeforeReach, Contact, Conversation, FirstMessage, Happening, Interaction, Outbound, Routing, Stage,
+    Standing, Transition, What,
 };
-use crate::{clock::Timestamp, reach::InitiatedBy, sid::ConversationSid};
+use crate::{
+    clock::Timestamp,
+    reach::{InitiatedBy, ReachId},
+    sid::ConversationSid,
+};
 
 impl Conversation {
     /// An outbound reach has a conversation in which the customer takes part: `owner` alone may now ask for the
@@ -21,12 +25,44 @@ impl Conversation {
         let current = Self::known_or_new(current, sid, now);
         current.claimable(now)?;
         Ok(current.claimed(owner, now, What::Claimed, |next| {
+            let before = BeforeReach { outbound: next.outbound.take(), message: next.message.take() };
+            next.before_reach = Some(Box::new(before));
             next.outbound = Some(outbound);
             next.routing = Some(routing);
             next.contact.get_or_insert(contact);
-            // It is the reach that opens it now, not what the customer may have written before.
-            next.message = None;
         }))
+    }
+
+    /// The Interaction of a reach that joined the conversation cannot be made: it is again what it was before,
+    /// and a customer who waited waits on. Only once it is certain that there is none; `None` where the claim is
+    /// not this reach's, or its owner may still be asking.
+    #[must_use]
+    pub fn given_back(&self, reach: &ReachId, now: Timestamp) -> Option<Transition> {
+        let is_its_own = self.outbound.as_ref().is_some_and(|outbound| outbound.reach == *reach);
+        let is_free = match &self.stage {
+            Stage::Waiting | Stage::Refused { .. } => true,
+            Stage::Claimed { lease_until, .. } => *lease_until <= now,
+            _ => false,
+        };
+        (is_its_own && is_free && self.interaction.is_none()).then(|| {
+            self.next(now, Happening::new(What::GivenBack, now), |next| {
+                let before = next.before_reach.take().map(|before| *before).unwrap_or_default();
+                next.outbound = before.outbound;
+                next.message = before.message;
+                next.routing = None;
+                next.asked_since = None;
+                next.refused_since = None;
+                next.attempts = 0;
+                if next.message.is_some() {
+                    next.stage = Stage::Waiting;
+                    next.due_at = Some(now);
+                } else {
+                    // Discovery looks whether anybody has written meanwhile.
+                    next.stage = Stage::Seen;
+                    next.looked_at = None;
+                }
+            })
+        })
     }
 
     /// A reminder is about to be sent into it: whatever the customer replies is served with what the reach
@@ -101,6 +137,7 @@ impl Conversation {
             // What the reach wanted is not to be: the customer's message is routed like any other.
             next.routing = None;
             next.outbound = None;
+            next.before_reach = None;
             next.refused_since = None;
             next.attempts = 0;
             next.due_at = Some(now);
@@ -209,6 +246,31 @@ mod tests {
         assert!(replied.outbound.is_some() && !replied.is_one_sided());
         let closed = Conversation::closed(None, &sid(), at(0)).unwrap().next;
         assert_eq!(expects(Some(&closed)), None);
+    }
+
+    #[test]
+    fn what_is_given_back_is_what_it_was() {
+        let reach = outbound(InitiatedBy::Agent).reach;
+        let reminder = Outbound { reach: "f".repeat(32).parse().unwrap(), ..outbound(InitiatedBy::System) };
+        let expects = Conversation::expects_reply(None, &sid(), reminder.clone(), Contact::default(), at(0));
+        let claim = |current: &Conversation| {
+            let (by, routing) = (outbound(InitiatedBy::Agent), routing());
+            Conversation::claim_for_reach(Some(current), &sid(), by, routing, Contact::default(), "a", at(1))
+        };
+        let claimed = claim(&expects.unwrap().next).unwrap().next;
+        assert_eq!(claimed.given_back(&reach, at(20)), None, "its owner may be asking");
+        assert_eq!(claimed.given_back(&reminder.reach, at(30)), None, "it is another's");
+        let refused = claimed.refused("a", 400, None, at(2)).unwrap().next;
+        let back = refused.given_back(&reach, at(3)).unwrap().next;
+        assert_eq!((&back.stage, &back.outbound, back.due_at), (&Stage::Seen, &Some(reminder), None));
+        let waited = Conversation::claim(None, &sid(), message(), "w", at(0)).unwrap().next;
+        let waited = waited.refused("w", 400, None, at(0)).unwrap().next;
+        let claimed = Conversation { updated_at: Timestamp::from_millis(0), ..waited };
+        let back = claim(&claimed).unwrap().next.given_back(&reach, at(30)).unwrap().next;
+        assert_eq!(
+            (&back.stage, &back.message, back.due_at),
+            (&Stage::Waiting, &Some(message()), Some(at(30)))
+        );
     }
 
     #[test]

@@ -53,6 +53,7 @@ impl Conversation {
             message: None,
             routing: None,
             outbound: None,
+            before_reach: None,
             interaction: None,
             asked_since: None,
             attempts: 0,
@@ -270,6 +271,7 @@ impl Conversation {
             | Stage::Open => Some(self.next(now, happening, |next| {
                 next.interaction = Some(found);
                 next.routing = next.routing.take().or(routing);
+                next.before_reach = None;
                 next.stage = Stage::SettingUp;
                 next.asked_since = None;
                 next.attempts = 0;

@@ -289,6 +289,7 @@ mod tests {
                     customer_name: Some("Ada".to_owned().into()),
                     attributes: attributes.clone(),
                 }),
+                before_reach: Some(Box::default()),
                 interaction: Some(Interaction {
                     sid: "KD00000000000000000000000000000001".parse().unwrap(),
                     channel: None,

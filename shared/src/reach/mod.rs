@@ -497,10 +497,10 @@ impl Reach {
     pub fn refused(&self, refusal: Refusal, owner: &str, now: Timestamp) -> Self {
         self.next(now, |next| {
             next.attempts = 0;
-            // Of a joined conversation nothing is ours but what is spare.
-            let own = self.conversation.is_some() && !self.joined || self.spare.is_some();
+            // A joined conversation is not ours, but must be as it was.
+            let touched = self.conversation.is_some() || self.spare.is_some();
             next.stage =
-                if own { Stage::Undoing { refusal, at_work: None } } else { Stage::Refused { refusal } };
+                if touched { Stage::Undoing { refusal, at_work: None } } else { Stage::Refused { refusal } };
             next.put_to_work(owner, now);
         })
     }
@@ -625,7 +625,7 @@ mod tests {
     }
 
     #[test]
-    fn a_joined_conversation_is_never_undone() {
+    fn what_was_joined_is_not_left_before_it_is_as_it_was() {
         let mut made = begun(Initiator::Api);
         made.conversation = Some(sid(1));
         let joining = made.goes_on("a", at(1), |next| next.joins(sid(2)));
@@ -633,7 +633,8 @@ mod tests {
         assert!(!joining.refused(Refusal::ConversationOver, "a", at(2)).is_final(), "the spare one is left");
         let joined = joining.goes_on("a", at(2), |next| next.spare = None);
         assert_eq!(joined.step(), Some(Step::Message));
-        assert!(joined.refused(Refusal::ConversationOver, "a", at(3)).is_final());
+        let refused = joined.refused(Refusal::ConversationOver, "a", at(3));
+        assert!(!refused.is_final() && refused.undone(at(4)).unwrap().is_final());
     }
 
     #[test]

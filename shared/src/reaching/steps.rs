@@ -291,7 +291,7 @@ enum Turn {
 }
 
 /// Whether the conversation's Interaction is, or was to be, of this very reach.
-fn is_its_own(record: &Conversation, reach: &ReachId) -> bool {
+pub(super) fn is_its_own(record: &Conversation, reach: &ReachId) -> bool {
     record.outbound.as_ref().is_some_and(|outbound| outbound.reach == *reach)
 }
 

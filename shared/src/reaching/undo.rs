@@ -1,10 +1,10 @@
 //! Leaves nothing of a reach behind that could not be made; and looks, after one that was, whether its message
 //! has arrived.
 
-use super::{Reacher, Taken, Trouble, troubled};
+use super::{Reacher, Taken, Trouble, steps::is_its_own, troubled};
 use crate::{
     clock::Deadline,
-    conversation::{Contact, Conversation, FirstMessage},
+    conversation::{self, Contact, Conversation, FirstMessage},
     ledger::LedgerError,
     opening::{contact_of, first_of_customer},
     reach::{Fate, Reach, Refusal, Stage},
@@ -18,7 +18,8 @@ impl Reacher {
     /// Undoes what was made for a reach. Tried until it is done: what cannot be undone now is due again.
     pub(super) async fn undo(&self, reach: &Reach, asking: Deadline) -> Taken {
         match self.undone(reach, asking).await {
-            Ok(()) => Taken::Undone,
+            Ok(true) => Taken::Undone,
+            Ok(false) => Taken::NotNow(None),
             // What Twilio refuses for good may be mended; giving up would leave the customer's number blocked.
             Err(trouble) => match troubled(trouble, |_, _| Refusal::ConversationOver) {
                 Taken::Refused(_) => Taken::NotNow(None),
@@ -27,14 +28,15 @@ impl Reacher {
         }
     }
 
-    async fn undone(&self, reach: &Reach, asking: Deadline) -> Result<(), Trouble> {
+    /// Whether nothing of it is left; `false` where somebody is still at something that must end first.
+    async fn undone(&self, reach: &Reach, asking: Deadline) -> Result<bool, Trouble> {
         if let Some(spare) = &reach.spare {
             self.remove(spare, asking).await?;
         }
-        if reach.joined {
-            return Ok(());
-        }
         let mut made = reach.conversation.clone();
+        if let (true, Some(joined)) = (reach.joined, &made) {
+            return self.give_back(reach, joined, asking).await;
+        }
         if made.is_none() {
             // The answer to its making may have been lost.
             let name = reach.id.unique_name();
@@ -45,10 +47,36 @@ impl Reacher {
                 .await?
                 .map(|made| made.sid);
         }
-        match made {
-            Some(made) => self.remove(&made, asking).await,
-            None => Ok(()),
+        if let Some(made) = made {
+            self.remove(&made, asking).await?;
         }
+        Ok(true)
+    }
+
+    /// Leaves a conversation that was joined as it was, where the reach has claimed it and has no Interaction.
+    /// `false` while the owner of that claim may be asking for one.
+    async fn give_back(
+        &self,
+        reach: &Reach,
+        sid: &ConversationSid,
+        asking: Deadline,
+    ) -> Result<bool, Trouble> {
+        let Some(seen) = self.opener.ledger.get(sid, asking).await? else { return Ok(true) };
+        let now = self.opener.clock.now();
+        if let (true, conversation::Stage::Claimed { lease_until, .. }) =
+            (is_its_own(&seen, &reach.id), &seen.stage)
+        {
+            if now < *lease_until {
+                return Ok(false);
+            }
+            // Its owner may have asked before it died. What it asked for stands then, and is looked after.
+            if self.opener.find_interaction(sid, asking).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        let given_back = |current: Option<&Conversation>| current?.given_back(&reach.id, now);
+        self.opener.ledger.record(Some(seen), asking, given_back).await?;
+        Ok(true)
     }
 
     /// Removes a conversation that a reach has made: deletes it where nobody ever took part in it, closes it
