@@ -32,9 +32,8 @@ trap 'finish "$@"' EXIT
 echo "compiling the README's code with TypeScript $typescript_version"
 npm install --silent --no-audit --no-fund --prefix "$folder" \
   "typescript@$typescript_version" "@types/node@$node_types_version"
-echo '{"type": "module"}' >"$folder/built.json"
 mkdir -p "$folder/built"
-cp "$folder/built.json" "$folder/built/package.json"
+echo '{"type": "module"}' >"$folder/built/package.json"
 awk '/^```ts$/ { inside = 1; next } /^```$/ { inside = 0 } inside' "$root/README.md" >"$folder/reach-out.ts"
 "$folder/node_modules/.bin/tsc" --strict --noUncheckedIndexedAccess --target es2022 --module es2022 \
   --moduleResolution bundler --types node --typeRoots "$folder/node_modules/@types" \

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_dynamo::aws_sdk_dynamodb_1 as dynamo;
 
 use super::LedgerError;
@@ -58,8 +58,9 @@ pub(super) struct WalkItem {
 
 pub(super) type Item = HashMap<String, AttributeValue>;
 
+/// A record that may be due and may be forgotten.
 #[derive(Serialize, Deserialize)]
-struct RecordItem {
+struct RecordItem<T> {
     pk: String,
     sk: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,16 +72,35 @@ struct RecordItem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     forget_at: Option<u64>,
     #[serde(flatten)]
-    conversation: Conversation,
+    record: T,
 }
 
-impl RecordItem {
-    fn into_conversation(self) -> Conversation {
-        Conversation {
-            due_at: self.due_at,
-            forget_at: self.forget_at.map(Timestamp::from_seconds),
-            ..self.conversation
-        }
+impl<T: Clone + Serialize> RecordItem<T> {
+    /// The item of a record; what `name` names decides the part of the index in which it stands.
+    fn of(
+        pk: String,
+        name: &str,
+        record: &T,
+        due_at: Option<Timestamp>,
+        forget_at: Option<Timestamp>,
+    ) -> Result<Item, LedgerError> {
+        dynamo::to_item(Self {
+            pk,
+            sk: RECORD.to_owned(),
+            due_shard: due_at.map(|_| shard_key(shard_of(name))),
+            due_at,
+            forget_at: forget_at.map(Timestamp::as_seconds),
+            record: record.clone(),
+        })
+        .map_err(|_| LedgerError::Unreadable)
+    }
+}
+
+impl<T: DeserializeOwned> RecordItem<T> {
+    /// The record of an item, and when it is due and may be forgotten.
+    fn read(item: Item) -> Result<(T, Option<Timestamp>, Option<Timestamp>), LedgerError> {
+        let item: Self = dynamo::from_item(item).map_err(|_| LedgerError::Unreadable)?;
+        Ok((item.record, item.due_at, item.forget_at.map(Timestamp::from_seconds)))
     }
 }
 
@@ -135,15 +155,8 @@ fn shard_of(name: &str) -> u8 {
 }
 
 pub(super) fn from_conversation(conversation: &Conversation) -> Result<Item, LedgerError> {
-    dynamo::to_item(RecordItem {
-        pk: conversation_key(&conversation.sid),
-        sk: RECORD.to_owned(),
-        due_shard: conversation.due_at.map(|_| shard_key(shard_of(conversation.sid.as_str()))),
-        due_at: conversation.due_at,
-        forget_at: conversation.forget_at.map(Timestamp::as_seconds),
-        conversation: conversation.clone(),
-    })
-    .map_err(|_| LedgerError::Unreadable)
+    let Conversation { sid, due_at, forget_at, .. } = conversation;
+    RecordItem::of(conversation_key(sid), sid.as_str(), conversation, *due_at, *forget_at)
 }
 
 pub(super) fn from_happening(
@@ -162,7 +175,8 @@ pub(super) fn from_happening(
 }
 
 pub(super) fn to_conversation(item: Item) -> Result<Conversation, LedgerError> {
-    dynamo::from_item(item).map(RecordItem::into_conversation).map_err(|_| LedgerError::Unreadable)
+    let (conversation, due_at, forget_at) = RecordItem::<Conversation>::read(item)?;
+    Ok(Conversation { due_at, forget_at, ..conversation })
 }
 
 /// Something that is due.
@@ -187,22 +201,6 @@ impl Due {
     }
 }
 
-#[derive(Serialize, Deserialize)]
-struct ReachItem {
-    pk: String,
-    sk: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    due_shard: Option<String>,
-    /// Milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    due_at: Option<Timestamp>,
-    /// Seconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    forget_at: Option<u64>,
-    #[serde(flatten)]
-    reach: Reach,
-}
-
 pub(super) fn reach_key(id: &ReachId) -> (String, String) {
     (format!("{REACH}{id}"), RECORD.to_owned())
 }
@@ -213,21 +211,13 @@ pub(super) fn pair_key(pair: &str) -> (String, String) {
 }
 
 pub(super) fn from_reach(reach: &Reach) -> Result<Item, LedgerError> {
-    let (pk, sk) = reach_key(&reach.id);
-    dynamo::to_item(ReachItem {
-        pk,
-        sk,
-        due_shard: reach.due_at.map(|_| shard_key(shard_of(reach.id.as_str()))),
-        due_at: reach.due_at,
-        forget_at: reach.forget_at.map(Timestamp::as_seconds),
-        reach: reach.clone(),
-    })
-    .map_err(|_| LedgerError::Unreadable)
+    let (pk, _) = reach_key(&reach.id);
+    RecordItem::of(pk, reach.id.as_str(), reach, reach.due_at, reach.forget_at)
 }
 
 pub(super) fn to_reach(item: Item) -> Result<Reach, LedgerError> {
-    let item: ReachItem = dynamo::from_item(item).map_err(|_| LedgerError::Unreadable)?;
-    Ok(Reach { due_at: item.due_at, forget_at: item.forget_at.map(Timestamp::from_seconds), ..item.reach })
+    let (reach, due_at, forget_at) = RecordItem::<Reach>::read(item)?;
+    Ok(Reach { due_at, forget_at, ..reach })
 }
 
 #[cfg(test)]
