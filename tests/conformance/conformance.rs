@@ -6,8 +6,12 @@
 
 mod engine;
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::{
-    operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
+    operation::{
+        put_item::PutItemError, transact_write_items::TransactWriteItemsError, update_item::UpdateItemError,
+    },
     types::{
         AttributeValue, ConditionCheck, Delete, KeysAndAttributes, Put,
         ReturnValuesOnConditionCheckFailure::AllOld, TimeToLiveStatus, TransactWriteItem,
@@ -168,29 +172,47 @@ async fn a_lock_goes_with_its_record_and_only_its_owners() {
     }
 }
 
-/// The one write of a rate limit.
+/// The writes of a rate limit.
 #[tokio::test]
-async fn a_number_is_replaced_where_it_is_absent_or_low_enough_and_told_otherwise() {
+async fn a_number_is_set_and_counted_up_on_conditions_and_told_where_they_do_not_hold() {
     for engine in every_engine("limit").await {
-        let put = |now: u32, full_at: u32| {
-            let request = engine
+        let update = |expression: &str, condition: &str| {
+            engine
                 .client
-                .put_item()
+                .update_item()
                 .table_name(&engine.table)
-                .set_item(Some(item("limit", &[("full_at", number(full_at))])));
-            request
-                .condition_expression("attribute_not_exists(pk) OR full_at <= :now")
-                .expression_attribute_values(":now", number(now))
+                .key("pk", text("limit"))
+                .key("sk", text("record"))
+                .update_expression(expression)
+                .condition_expression(condition)
+                .expression_attribute_values(":one", number(1))
                 .return_values_on_condition_check_failure(AllOld)
+        };
+        let fill = |now: u32| {
+            update("SET full_at = :full_at, taken = :one", "attribute_not_exists(pk) OR full_at <= :now")
+                .expression_attribute_values(":full_at", number(now + 60))
+                .expression_attribute_values(":now", number(now))
                 .send()
         };
-        put(9, 100).await.unwrap();
-        let error = put(99, 200).await.unwrap_err().into_service_error();
-        let PutItemError::ConditionalCheckFailedException(failed) = error else {
-            panic!("{engine}: {error:?}")
+        let take = |now: u32| {
+            update("SET taken = taken + :one", "full_at > :now AND taken < :rate")
+                .expression_attribute_values(":now", number(now))
+                .expression_attribute_values(":rate", number(2))
+                .send()
         };
-        assert_eq!(failed.item.unwrap()["full_at"], number(100), "{engine}");
-        put(100, 200).await.unwrap();
+        let stored = |error: UpdateItemError| match error {
+            UpdateItemError::ConditionalCheckFailedException(failed) => failed.item.unwrap_or_default(),
+            error => panic!("{engine}: {error:?}"),
+        };
+        assert_eq!(stored(take(0).await.unwrap_err().into_service_error()), HashMap::default(), "{engine}");
+        fill(40).await.unwrap();
+        let met = stored(fill(99).await.unwrap_err().into_service_error());
+        assert_eq!((&met["full_at"], &met["taken"]), (&number(100), &number(1)), "{engine}");
+        take(99).await.unwrap();
+        let met = stored(take(99).await.unwrap_err().into_service_error());
+        assert_eq!((&met["full_at"], &met["taken"]), (&number(100), &number(2)), "{engine}");
+        fill(100).await.unwrap();
+        take(101).await.unwrap();
     }
 }
 
