@@ -3,13 +3,11 @@
 
 use std::time::Duration;
 
-use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
 
 use crate::{
     clock::Timestamp,
+    jws::{self, ALGORITHM, JwsError},
     secrets::Secret,
     sid::{AccountSid, ApiKeySid, ChatServiceSid},
 };
@@ -20,9 +18,6 @@ pub const LONGEST: Duration = Duration::from_hours(24);
 
 /// How long before now a token begins to be valid: Twilio's clock may be a little behind ours.
 const SKEW: Duration = Duration::from_mins(1);
-
-/// More than any token of ours has; what is longer is not even decoded.
-const LONGEST_TEXT: usize = 4096;
 
 /// An API key that signs tokens. The account's own auth token never does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +65,15 @@ pub enum Refused {
     Untimely,
 }
 
+impl From<JwsError> for Refused {
+    fn from(error: JwsError) -> Self {
+        match error {
+            JwsError::Malformed => Self::Malformed,
+            JwsError::Forged => Self::Forged,
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Header {
     typ: String,
@@ -102,8 +106,6 @@ struct ChatGrant {
 }
 
 const TYPE: &str = "JWT";
-/// The only algorithm: what a token itself says of it is checked and never followed.
-const ALGORITHM: &str = "HS256";
 const CONTENT: &str = "twilio-fpa;v=1";
 
 impl Audience {
@@ -133,23 +135,16 @@ impl Audience {
                 chat: ChatGrant { service_sid: self.service.to_string() },
             },
         };
-        Admission { token: Secret::new(signed(&self.header(), &claims, &key.secret)), until }
+        Admission { token: Secret::new(jws::sign(&self.header(), &claims, &key.secret)), until }
     }
 
     /// Who a token lets in: only one that `key` has signed, for this account and service, while it is good.
     pub fn admits(&self, key: &ApiKey, token: &str, now: Timestamp) -> Result<Admitted, Refused> {
-        if token.len() > LONGEST_TEXT {
-            return Err(Refused::Malformed);
-        }
-        let (text, signature) = token.rsplit_once('.').ok_or(Refused::Malformed)?;
-        let (header, claims) = text.split_once('.').ok_or(Refused::Malformed)?;
-        let signature = decode(signature)?;
-        let header: Header = read(&decode(header)?)?;
+        let (header, unverified) = jws::take_apart::<Header>(token)?;
         if (&*header.typ, &*header.alg, &*header.cty) != (TYPE, ALGORITHM, CONTENT) {
             return Err(Refused::Malformed);
         }
-        mac(text, &key.secret).verify_slice(&signature).map_err(|_| Refused::Forged)?;
-        let claims: Claims = read(&decode(claims)?)?;
+        let claims: Claims = unverified.claims(&key.secret)?;
         let of_ours = claims.iss == key.sid.as_str()
             && claims.sub == self.account.as_str()
             && claims.grants.chat.service_sid == self.service.as_str()
@@ -175,32 +170,10 @@ pub struct Admission {
     pub until: Timestamp,
 }
 
-fn signed(header: &Header, claims: &Claims, secret: &Secret) -> String {
-    // Texts and numbers always serialise.
-    let encode = |json: Vec<u8>| BASE64_URL_SAFE_NO_PAD.encode(json);
-    let header = encode(serde_json::to_vec(header).unwrap_or_default());
-    let claims = encode(serde_json::to_vec(claims).unwrap_or_default());
-    let text = format!("{header}.{claims}");
-    let signature = mac(&text, secret).finalize().into_bytes();
-    format!("{text}.{}", encode(signature.to_vec()))
-}
-
-#[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
-fn mac(text: &str, secret: &Secret) -> Hmac<Sha256> {
-    let mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).expect("any length will do");
-    mac.chain_update(text)
-}
-
-fn decode(part: &str) -> Result<Vec<u8>, Refused> {
-    BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| Refused::Malformed)
-}
-
-fn read<T: serde::de::DeserializeOwned>(json: &[u8]) -> Result<T, Refused> {
-    serde_json::from_slice(json).map_err(|_| Refused::Malformed)
-}
-
 #[cfg(test)]
 mod tests {
+    use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+
     use super::*;
 
     /// Made by Twilio's packages for the values below.
@@ -237,7 +210,7 @@ mod tests {
                 chat: ChatGrant { service_sid: "IS00000000000000000000000000000001".to_owned() },
             },
         };
-        assert_eq!(signed(&audience().header(), &claims, &Secret::new("secret")), VECTOR);
+        assert_eq!(jws::sign(&audience().header(), &claims, &Secret::new("secret")), VECTOR);
     }
 
     #[test]
@@ -282,12 +255,12 @@ mod tests {
         let claims = token.expose().split('.').nth(1).unwrap().to_owned();
         for algorithm in ["none", "HS512", "RS256", "hs256"] {
             let header = Header { alg: algorithm.to_owned(), ..audience().header() };
-            let header = BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(&header).unwrap());
-            assert_eq!(ours(&format!("{header}.{claims}.")), Refused::Malformed, "{algorithm}");
-            let text = format!("{header}.{claims}");
-            let signature = mac(&text, &Secret::new("s")).finalize().into_bytes();
-            let signature = BASE64_URL_SAFE_NO_PAD.encode(signature);
-            assert_eq!(ours(&format!("{text}.{signature}")), Refused::Malformed, "{algorithm}");
+            let read = BASE64_URL_SAFE_NO_PAD.decode(&claims).unwrap();
+            let claims: serde_json::Value = serde_json::from_slice(&read).unwrap();
+            let signed = jws::sign(&header, &claims, &Secret::new("s"));
+            assert_eq!(ours(&signed), Refused::Malformed, "{algorithm}");
+            let (text, _) = signed.rsplit_once('.').unwrap();
+            assert_eq!(ours(&format!("{text}.")), Refused::Malformed, "{algorithm}");
         }
         for odd in ["", ".", "..", "a.b.c", "e30.e30.", &"x".repeat(5000), &format!("{}=", token.expose())] {
             assert_eq!(ours(odd), Refused::Malformed, "{odd:.20}");

@@ -2,7 +2,7 @@
 //! with them is said in one message that names every bad variable and what was expected; values are never
 //! repeated, as one of them may be a secret in the wrong place.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use serde::de::DeserializeOwned;
 
@@ -11,7 +11,7 @@ use crate::{
     cors::AllowedOrigins,
     routing::{RoutingDefaults, RoutingRules},
     secrets::{Credentials, Secret},
-    sid::{AccountSid, ChatServiceSid, WorkflowSid},
+    sid::{AccountSid, AddressSid, ChatServiceSid, WorkflowSid},
     twilio::{Bases, Timers},
     webhook::PublicBaseUrl,
 };
@@ -84,15 +84,20 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         }
     }
 
-    fn number(&mut self, name: &'static str, default: u32, most: u32) -> u32 {
+    fn number(&mut self, name: &'static str, default: u32, range: RangeInclusive<u32>) -> u32 {
         match self.text(name).map(|text| text.parse::<u32>()) {
             None => default,
-            Some(Ok(number)) if number <= most => number,
+            Some(Ok(number)) if range.contains(&number) => number,
             Some(_) => {
-                self.wrong(name, format_args!("expected a whole number from 0 to {most}"));
+                let (least, most) = range.into_inner();
+                self.wrong(name, format_args!("expected a whole number from {least} to {most}"));
                 default
             }
         }
+    }
+
+    fn secret(&self, name: &str) -> Option<Secret> {
+        self.text(name).map(Secret::new)
     }
 
     fn base(&mut self, name: &'static str, public: &mut String) {
@@ -126,6 +131,29 @@ pub struct OutboundSettings {
     pub rate_per_caller: u32,
 }
 
+/// What web chats are allowed.
+#[derive(Clone, Debug)]
+pub struct WebChatSettings {
+    /// `WEBCHAT_ADDRESS_SID`: the address of type chat that they belong to. `webchat-token` cannot do without.
+    pub address: Option<AddressSid>,
+    /// `WEBCHAT_ALLOWED_ORIGINS`, `WEBCHAT_ALLOW_ANY_ORIGIN`: the sites that they begin on. None: none begins.
+    pub origins: AllowedOrigins,
+    /// `WEBCHAT_TOKEN_TTL_SECONDS`: how long a token lives.
+    pub token_ttl: Duration,
+    /// `WEBCHAT_SESSION_HOURS`: how long tokens are refreshed after a chat has begun.
+    pub session: Duration,
+    /// `WEBCHAT_RATE_PER_MINUTE`: chats begun from one source address; 0 where that is not limited.
+    pub rate_per_source: u32,
+    /// `WEBCHAT_SITE_RATE_PER_MINUTE`: chats begun on one site; 0 where that is not limited.
+    pub rate_per_site: u32,
+    /// `WEBCHAT_CAPTCHA_SECRET`, where it is not in the secret.
+    pub captcha_secret: Option<Secret>,
+    /// `WEBCHAT_CAPTCHA_VERIFY_URL`: who is asked for a CAPTCHA's verdict.
+    pub captcha_url: String,
+    /// `WEBCHAT_CUSTOMER_SECRET`, where it is not in the secret.
+    pub customer_secret: Option<Secret>,
+}
+
 /// What the functions are told. Each reads all of it, so that a mistake shows at the first start of any.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -153,11 +181,40 @@ pub struct Settings {
     pub messages: CustomerMessages,
     /// What outbound reaches are allowed.
     pub outbound: OutboundSettings,
+    /// What web chats are allowed.
+    pub web_chat: WebChatSettings,
+    /// `TWILIO_REGION`: tokens of web chats name it.
+    pub region: Option<String>,
     /// `SWEEP_DISCOVERY_MINUTES`; `None` where nothing is to be discovered.
     pub discovery: Option<Duration>,
 }
 
 impl Settings {
+    /// The address of web chats, for the function that cannot do without.
+    ///
+    /// # Errors
+    /// Where it, or the API key that signs tokens, is missing.
+    pub fn web_chat_address(&self) -> Result<AddressSid, ConfigError> {
+        let mut missing = Vec::new();
+        if let SecretSettings::Given(credentials) = &self.secrets {
+            let key = "missing; an API key of the account signs the tokens of web chats";
+            let has = [credentials.api_key_sid.is_some(), credentials.api_key_secret.is_some()];
+            let names = ["TWILIO_API_KEY_SID", "TWILIO_API_KEY_SECRET"];
+            missing.extend(
+                names.into_iter().zip(has).filter(|(_, has)| !has).map(|(name, _)| (name, key.to_owned())),
+            );
+        }
+        match &self.web_chat.address {
+            Some(address) if missing.is_empty() => Ok(address.clone()),
+            Some(_) => Err(ConfigError(missing)),
+            None => {
+                let expected = "missing; the SID (IG…) of an address of type chat".to_owned();
+                missing.push(("WEBCHAT_ADDRESS_SID", expected));
+                Err(ConfigError(missing))
+            }
+        }
+    }
+
     /// Reads the process's environment.
     pub fn from_environment() -> Result<Self, ConfigError> {
         Self::read(|name| std::env::var(name).ok())
@@ -185,14 +242,14 @@ impl Settings {
         let rules = json(&mut reader, "ROUTING_RULES", "a JSON array of rules").unwrap_or_default();
         let fallback_workflow = reader.optional("FALLBACK_WORKFLOW_SID");
         let policy = json(&mut reader, "TERMINAL_POLICY", "a JSON object of events and their actions");
-        let max_reinvites = reader.number("MAX_REINVITES", 2, 100);
+        let max_reinvites = reader.number("MAX_REINVITES", 2, 0..=100);
         let orphans = OrphanRules { policy: policy.unwrap_or_default(), max_reinvites };
         let messages: CustomerMessages =
             json(&mut reader, "CUSTOMER_MESSAGES", "a JSON object of texts").unwrap_or_default();
         if let Some(name) = messages.too_long() {
             reader.wrong("CUSTOMER_MESSAGES", format_args!("{name} is longer than 1600 characters"));
         }
-        let minutes = reader.number("SWEEP_DISCOVERY_MINUTES", 5, 1440);
+        let minutes = reader.number("SWEEP_DISCOVERY_MINUTES", 5, 0..=1440);
         let discovery = (minutes > 0).then(|| Duration::from_mins(minutes.into()));
         let task_channel = reader.text("TASK_CHANNEL").unwrap_or_else(|| "chat".to_owned());
         let system_authors = match (reader.variable)("SYSTEM_AUTHORS") {
@@ -200,6 +257,7 @@ impl Settings {
             Some(_) => reader.list("SYSTEM_AUTHORS"),
         };
         let outbound = outbound(&mut reader);
+        let web_chat = web_chat(&mut reader);
 
         match (table, account, workspace, workflow, chat_service, secrets) {
             (
@@ -227,6 +285,8 @@ impl Settings {
                 orphans,
                 messages,
                 outbound,
+                web_chat,
+                region: region.map(|label| label.0),
                 discovery,
             }),
             _ => Err(ConfigError(reader.wrong)),
@@ -261,8 +321,49 @@ fn outbound<V: Fn(&str) -> Option<String>>(reader: &mut Reader<V>) -> OutboundSe
         senders,
         origins,
         timers: Timers { inactive, closed: closed.or_else(|| Some("PT24H".to_owned())) },
-        rate_per_sender: reader.number("OUTBOUND_RATE_PER_SENDER", 0, 10_000),
-        rate_per_caller: reader.number("OUTBOUND_RATE_PER_CALLER", 0, 10_000),
+        rate_per_sender: reader.number("OUTBOUND_RATE_PER_SENDER", 0, 0..=10_000),
+        rate_per_caller: reader.number("OUTBOUND_RATE_PER_CALLER", 0, 0..=10_000),
+    }
+}
+
+fn web_chat<V: Fn(&str) -> Option<String>>(reader: &mut Reader<V>) -> WebChatSettings {
+    /// Cloudflare's, whose answer those of hCaptcha and reCAPTCHA have as well
+    /// ([server-side validation](https://developers.cloudflare.com/turnstile/get-started/server-side-validation/)).
+    const TURNSTILE: &str = "https://challenges.cloudflare.com/turnstile/v0/siteverify";
+    /// Shorter secrets can be guessed by whoever has one signed text.
+    const SHORTEST_SECRET: usize = 32;
+    let may_be_any = match reader.text("WEBCHAT_ALLOW_ANY_ORIGIN").as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => {
+            reader.wrong("WEBCHAT_ALLOW_ANY_ORIGIN", "expected true or false");
+            false
+        }
+    };
+    let origins = if may_be_any && reader.text("WEBCHAT_ALLOWED_ORIGINS").as_deref() == Some("*") {
+        AllowedOrigins::Any
+    } else {
+        reader.optional("WEBCHAT_ALLOWED_ORIGINS").unwrap_or_default()
+    };
+    let customer_secret = reader.secret("WEBCHAT_CUSTOMER_SECRET");
+    if customer_secret.as_ref().is_some_and(|secret| secret.expose().len() < SHORTEST_SECRET) {
+        let expected = format_args!("expected a random text of {SHORTEST_SECRET} characters or more");
+        reader.wrong("WEBCHAT_CUSTOMER_SECRET", expected);
+    }
+    let seconds = reader.number("WEBCHAT_TOKEN_TTL_SECONDS", 3600, 60..=86_400);
+    let hours = reader.number("WEBCHAT_SESSION_HOURS", 24, 1..=720);
+    let mut captcha_url = TURNSTILE.to_owned();
+    reader.base("WEBCHAT_CAPTCHA_VERIFY_URL", &mut captcha_url);
+    WebChatSettings {
+        address: reader.optional("WEBCHAT_ADDRESS_SID"),
+        origins,
+        token_ttl: Duration::from_secs(seconds.into()),
+        session: Duration::from_hours(hours.into()),
+        rate_per_source: reader.number("WEBCHAT_RATE_PER_MINUTE", 10, 0..=10_000),
+        rate_per_site: reader.number("WEBCHAT_SITE_RATE_PER_MINUTE", 600, 0..=100_000),
+        captcha_secret: reader.secret("WEBCHAT_CAPTCHA_SECRET"),
+        captcha_url,
+        customer_secret,
     }
 }
 
@@ -307,9 +408,11 @@ fn secrets<V: Fn(&str) -> Option<String>>(reader: &mut Reader<V>) -> Option<Secr
         return None;
     };
     Some(SecretSettings::Given(Credentials {
-        auth_token: Secret::new(auth_token),
-        auth_token_secondary: reader.text("TWILIO_AUTH_TOKEN_SECONDARY").map(Secret::new),
+        auth_token_secondary: reader.secret("TWILIO_AUTH_TOKEN_SECONDARY"),
         outbound_api_keys: reader.list("OUTBOUND_API_KEYS").into_iter().map(Secret::new).collect(),
+        api_key_sid: reader.optional("TWILIO_API_KEY_SID"),
+        api_key_secret: reader.secret("TWILIO_API_KEY_SECRET"),
+        ..Credentials::of(Secret::new(auth_token))
     }))
 }
 
@@ -406,7 +509,7 @@ mod tests {
     #[test]
     fn every_bad_variable_is_named_at_once_with_what_was_expected() {
         let mut variables = good();
-        variables.retain(|(name, _)| *name != "TABLE_NAME" && *name != "TWILIO_AUTH_TOKEN");
+        variables.retain(|(name, _)| *name != "TABLE_NAME");
         variables.extend([
             ("FLEX_WORKFLOW_SID", sid("WS")),
             ("PUBLIC_BASE_URL", "ftp://example.com".to_owned()),
@@ -423,6 +526,15 @@ mod tests {
             ("CONVERSATION_CLOSED_AFTER", "PT9M".to_owned()),
             ("CONVERSATION_INACTIVE_AFTER", "1 hour".to_owned()),
             ("OUTBOUND_RATE_PER_CALLER", "-1".to_owned()),
+            ("TWILIO_AUTH_TOKEN", "t".to_owned()),
+            ("TWILIO_API_KEY_SID", "key".to_owned()),
+            ("WEBCHAT_ADDRESS_SID", "web".to_owned()),
+            ("WEBCHAT_ALLOWED_ORIGINS", "*".to_owned()),
+            ("WEBCHAT_ALLOW_ANY_ORIGIN", "yes".to_owned()),
+            ("WEBCHAT_TOKEN_TTL_SECONDS", "86401".to_owned()),
+            ("WEBCHAT_SESSION_HOURS", "0".to_owned()),
+            ("WEBCHAT_CAPTCHA_VERIFY_URL", "verify".to_owned()),
+            ("WEBCHAT_CUSTOMER_SECRET", "short".to_owned()),
         ]);
         let message = read(&variables).unwrap_err().to_string();
         for name in [
@@ -432,7 +544,6 @@ mod tests {
             "ROUTING_RULES: expected a JSON array of rules: unknown field `prioritty`",
             "TWILIO_REGION: expected a name",
             "TWILIO_FLEX_API_URL:",
-            "TWILIO_SECRET_ARN: missing",
             "FALLBACK_WORKFLOW_SID: expected a SID of the form WW",
             "MAX_REINVITES: expected a whole number from 0 to 100",
             "TERMINAL_POLICY: expected a JSON object of events and their actions: \"shout\" is no action; expected",
@@ -443,9 +554,60 @@ mod tests {
             "CONVERSATION_CLOSED_AFTER: expected an ISO 8601 duration such as PT24H, 10 minutes at least",
             "CONVERSATION_INACTIVE_AFTER: expected an ISO 8601 duration such as PT24H, 1 minutes at least",
             "OUTBOUND_RATE_PER_CALLER: expected a whole number",
+            "TWILIO_API_KEY_SID: expected a SID of the form SK",
+            "WEBCHAT_ADDRESS_SID: expected a SID of the form IG",
+            "WEBCHAT_ALLOWED_ORIGINS: expected origins",
+            "WEBCHAT_ALLOW_ANY_ORIGIN: expected true or false",
+            "WEBCHAT_TOKEN_TTL_SECONDS: expected a whole number from 60 to 86400",
+            "WEBCHAT_SESSION_HOURS: expected a whole number from 1 to 720",
+            "WEBCHAT_CAPTCHA_VERIFY_URL:",
+            "WEBCHAT_CUSTOMER_SECRET: expected a random text of 32",
         ] {
             assert!(message.contains(name), "{name} in {message}");
         }
+    }
+
+    #[test]
+    fn without_any_credentials_nothing_is_served() {
+        let mut variables = good();
+        variables.retain(|(name, _)| *name != "TWILIO_AUTH_TOKEN");
+        let message = read(&variables).unwrap_err().to_string();
+        assert!(message.contains("TWILIO_SECRET_ARN: missing"), "{message}");
+    }
+
+    #[test]
+    fn web_chats_want_an_address_and_a_key() {
+        let mut variables = good();
+        let missing = |variables: &[(&'static str, String)]| {
+            let ConfigError(missing) = read(variables).unwrap().web_chat_address().unwrap_err();
+            missing.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        let all = ["TWILIO_API_KEY_SID", "TWILIO_API_KEY_SECRET", "WEBCHAT_ADDRESS_SID"];
+        assert_eq!(missing(&variables), all);
+        variables.push(("WEBCHAT_ADDRESS_SID", sid("IG")));
+        assert_eq!(missing(&variables), all[..2]);
+        variables.push(("TWILIO_API_KEY_SID", sid("SK")));
+        assert_eq!(missing(&variables), all[1..2]);
+        variables.push(("TWILIO_API_KEY_SECRET", "s".to_owned()));
+        assert!(read(&variables).unwrap().web_chat_address().is_ok());
+    }
+
+    /// `*` alone is not enough, nor is the permission alone.
+    #[test]
+    fn any_origin_is_allowed_only_where_that_is_said_twice() {
+        let origins = |list: &str, any: &str| {
+            let mut variables = good();
+            variables.push(("WEBCHAT_ALLOWED_ORIGINS", list.to_owned()));
+            variables.push(("WEBCHAT_ALLOW_ANY_ORIGIN", any.to_owned()));
+            read(&variables).map(|settings| settings.web_chat.origins)
+        };
+        assert_eq!(origins("*", "true").unwrap(), AllowedOrigins::Any);
+        for any in ["", "false"] {
+            assert!(origins("*", any).is_err(), "{any}");
+        }
+        let listed = "https://shop.example".parse().unwrap();
+        assert_eq!(origins("https://shop.example", "true").unwrap(), listed);
+        assert_eq!(origins("", "true").unwrap(), AllowedOrigins::default(), "nobody");
     }
 
     #[test]

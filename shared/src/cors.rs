@@ -1,5 +1,5 @@
 //! Browsers that call from another origin ([CORS](https://fetch.spec.whatwg.org/#http-cors-protocol)): only from
-//! those that are named, exactly, and never from just anywhere.
+//! those that are named, exactly, and from just anywhere only where that is asked for twice.
 
 use std::str::FromStr;
 
@@ -8,9 +8,29 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
 use crate::problem::problem;
 
-/// The origins that may call. Scheme, host and port must be the same to the letter.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AllowedOrigins(Vec<HeaderValue>);
+/// The origins that may call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AllowedOrigins {
+    /// These. Scheme, host and port must be the same to the letter.
+    Listed(Vec<HeaderValue>),
+    /// Any, and callers that are no pages too: for trying things out.
+    Any,
+}
+
+impl Default for AllowedOrigins {
+    fn default() -> Self {
+        Self::Listed(Vec::new())
+    }
+}
+
+impl AllowedOrigins {
+    fn allow(&self, origin: &HeaderValue) -> bool {
+        match self {
+            Self::Listed(listed) => listed.contains(origin),
+            Self::Any => true,
+        }
+    }
+}
 
 /// Why a text is no [`AllowedOrigins`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,7 +45,7 @@ impl FromStr for AllowedOrigins {
 
     fn from_str(text: &str) -> Result<Self, AllowedOriginsError> {
         let origins = text.split(',').map(str::trim).filter(|origin| !origin.is_empty()).map(origin);
-        origins.collect::<Option<_>>().map(Self).ok_or(AllowedOriginsError)
+        origins.collect::<Option<_>>().map(Self::Listed).ok_or(AllowedOriginsError)
     }
 }
 
@@ -78,8 +98,17 @@ impl Cors {
     pub fn origin(&self, headers: &HeaderMap) -> Origin {
         match headers.get(header::ORIGIN) {
             None => Origin::None,
-            Some(origin) if self.origins.0.contains(origin) => Origin::Allowed(origin.clone()),
+            Some(origin) if self.origins.allow(origin) => Origin::Allowed(origin.clone()),
             Some(_) => Origin::Foreign,
+        }
+    }
+
+    /// The same for a function that nobody but pages may call: what comes from no page is foreign to it.
+    #[must_use]
+    pub fn origin_of_page(&self, headers: &HeaderMap) -> Origin {
+        match self.origin(headers) {
+            Origin::None if self.origins != AllowedOrigins::Any => Origin::Foreign,
+            origin => origin,
         }
     }
 
@@ -152,7 +181,9 @@ mod tests {
             "http://flex.twilio.com",
             "https://flex.twilio.com:444",
             "https://FLEX.twilio.com",
+            "https://flex.twilio.com.",
             "http://localhost",
+            "",
         ] {
             let origin = cors().origin(&from(other));
             let refused = cors().answer_first(&Method::POST, &origin).unwrap();
@@ -161,6 +192,15 @@ mod tests {
             assert_eq!(refused.headers()["vary"], "Origin");
         }
         assert_eq!(cors().origin(&HeaderMap::new()), Origin::None);
+        assert_eq!(cors().origin_of_page(&HeaderMap::new()), Origin::Foreign);
+    }
+
+    #[test]
+    fn anywhere_is_allowed_only_where_that_is_asked_for() {
+        let anywhere = Cors { origins: AllowedOrigins::Any, ..cors() };
+        assert!(matches!(anywhere.origin_of_page(&from("https://evil.example")), Origin::Allowed(_)));
+        assert_eq!(anywhere.origin_of_page(&HeaderMap::new()), Origin::None);
+        assert_eq!("*".parse::<AllowedOrigins>(), Err(AllowedOriginsError));
     }
 
     #[test]

@@ -458,6 +458,7 @@ pub fn contact_of(participant: ParticipantResource) -> Contact {
         address: binding.address,
         proxy_address: binding.proxy_address,
         identity: participant.identity,
+        customer_id: None,
         joined: participant.date_created,
     }
 }

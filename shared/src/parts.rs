@@ -17,6 +17,7 @@ use crate::{
     telemetry::{self, Emit, Metrics},
     transport::{HttpsError, HttpsTransport, Transport},
     twilio::Twilio,
+    web_chat_host::WebChatHost,
     webhook::Verifier,
 };
 
@@ -29,6 +30,8 @@ pub struct World {
     pub random: Arc<dyn Random>,
     /// The way to Twilio.
     pub twilio: Arc<dyn Transport>,
+    /// The way to everybody else.
+    pub web: Arc<dyn Transport>,
     /// AWS: region, credentials and the way there.
     pub aws: SdkConfig,
     /// Where metrics go.
@@ -41,7 +44,14 @@ impl World {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let transport: Arc<dyn Transport> = Arc::new(HttpsTransport::new()?);
         let aws = crate::aws::from_environment(&clock, &transport).await;
-        Ok(Self { clock, random: Arc::new(SystemRandom), twilio: transport, aws, emit: telemetry::stdout() })
+        Ok(Self {
+            clock,
+            random: Arc::new(SystemRandom),
+            twilio: Arc::clone(&transport),
+            web: transport,
+            aws,
+            emit: telemetry::stdout(),
+        })
     }
 }
 
@@ -54,6 +64,8 @@ pub struct Parts {
     pub rescuer: Rescuer,
     /// Makes outbound reaches.
     pub reacher: Reacher,
+    /// Begins web chats, and has them end.
+    pub host: WebChatHost,
     /// What the callers of functions that Twilio does not call must know.
     pub secrets: Arc<Secrets>,
 }
@@ -94,6 +106,7 @@ impl Parts {
                 service: settings.chat_service.clone(),
                 timers: Arc::new(settings.outbound.timers.clone()),
             },
+            host: WebChatHost { opener: opener.clone() },
             secrets,
             rescuer: Rescuer {
                 opener,

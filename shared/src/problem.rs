@@ -2,6 +2,8 @@
 //! [problem details](https://www.rfc-editor.org/rfc/rfc9457): what the caller can use, and nothing of what
 //! is inside.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
@@ -41,6 +43,36 @@ pub fn problem_with(
     body.insert("error".to_owned(), error.into());
     body.insert("detail".to_owned(), detail.into());
     answer(status, HeaderValue::from_static("application/problem+json"), &body)
+}
+
+/// The fields that are wrong, and why.
+pub type Wrong = BTreeMap<String, String>;
+
+/// 422, with every bad field.
+#[must_use]
+pub fn invalid(wrong: Wrong) -> Response<Bytes> {
+    let fields = wrong.into_iter().map(|(field, why)| (field, why.into())).collect();
+    let more = Map::from_iter([("fields".to_owned(), Value::Object(fields))]);
+    problem_with(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "Some fields are wrong.", more)
+}
+
+/// An answer that says when to ask again, in whole seconds.
+#[must_use]
+pub fn retry_after(mut response: Response<Bytes>, wait: Duration) -> Response<Bytes> {
+    let seconds = wait.as_millis().div_ceil(1000).max(1);
+    if let Ok(seconds) = HeaderValue::from_str(&seconds.to_string()) {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+    response
+}
+
+/// 405, with the one method that is understood.
+#[must_use]
+pub fn method_not_allowed(allowed: &'static str) -> Response<Bytes> {
+    let detail = format!("Only {allowed} is understood here.");
+    let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &detail);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
 }
 
 fn answer(status: StatusCode, content_type: HeaderValue, body: &impl Serialize) -> Response<Bytes> {

@@ -193,6 +193,9 @@ fn describe_customer(
     if let Some(name) = name {
         attributes.insert("customerName".to_owned(), name.into());
     }
+    if let Some(id) = contact.and_then(|contact| contact.customer_id.as_ref()) {
+        attributes.insert("customerId".to_owned(), id.as_str().into());
+    }
     match filled_in {
         Some(filled_in) => attributes.insert("preEngagement".to_owned(), filled_in),
         None => attributes.remove("preEngagement"),

@@ -9,7 +9,11 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::clock::{Clock, Timestamp};
+use crate::{
+    access_token::ApiKey,
+    clock::{Clock, Timestamp},
+    sid::ApiKeySid,
+};
 
 /// A value that must not reach a log: it prints as `***` and gives itself out only by [`Secret::expose`].
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -49,9 +53,55 @@ pub struct Credentials {
     /// gap.
     #[serde(default)]
     pub outbound_api_keys: Vec<Secret>,
+    /// The SID of the API key that signs the tokens of web chats.
+    #[serde(default)]
+    pub api_key_sid: Option<ApiKeySid>,
+    /// Its secret.
+    #[serde(default)]
+    pub api_key_secret: Option<Secret>,
+    /// The key that signed them before: chats that go on meanwhile are not cut off.
+    #[serde(default)]
+    pub api_key_sid_secondary: Option<ApiKeySid>,
+    /// Its secret.
+    #[serde(default)]
+    pub api_key_secret_secondary: Option<Secret>,
+    /// By which a CAPTCHA's verdict is asked for before a web chat begins.
+    #[serde(default)]
+    pub webchat_captcha_secret: Option<Secret>,
+    /// By which sites sign who their signed-in customers are.
+    #[serde(default)]
+    pub webchat_customer_secret: Option<Secret>,
 }
 
 impl Credentials {
+    /// Nothing but the account's token.
+    #[must_use]
+    pub fn of(auth_token: Secret) -> Self {
+        Self {
+            auth_token,
+            auth_token_secondary: None,
+            outbound_api_keys: Vec::new(),
+            api_key_sid: None,
+            api_key_secret: None,
+            api_key_sid_secondary: None,
+            api_key_secret_secondary: None,
+            webchat_captcha_secret: None,
+            webchat_customer_secret: None,
+        }
+    }
+
+    /// The keys whose tokens are accepted, the one that signs new ones first.
+    #[must_use]
+    pub fn api_keys(&self) -> Vec<ApiKey> {
+        let key = |sid: &Option<ApiKeySid>, secret: &Option<Secret>| {
+            Some(ApiKey { sid: sid.clone()?, secret: secret.clone()? })
+        };
+        key(&self.api_key_sid, &self.api_key_secret)
+            .into_iter()
+            .chain(key(&self.api_key_sid_secondary, &self.api_key_secret_secondary))
+            .collect()
+    }
+
     /// The tokens whose signatures are accepted.
     #[must_use]
     pub fn signing_tokens(&self) -> Vec<Secret> {
@@ -81,8 +131,8 @@ pub enum SecretsError {
     Unreadable,
     /// The secret is not what it should be. Says where, never what stands there.
     #[error(
-        "the secret of TWILIO_SECRET_ARN must be JSON with a text `auth_token` (and perhaps \
-         `auth_token_secondary` and a list `outbound_api_keys`); it is wrong at line {line}, column {column}"
+        "the secret of TWILIO_SECRET_ARN must be JSON with a text `auth_token` (and perhaps others, and a list \
+         `outbound_api_keys`); it is wrong at line {line}, column {column}"
     )]
     Malformed {
         /// Line of the JSON text.

@@ -4,7 +4,7 @@ use std::{error::Error, process::ExitCode, sync::Arc};
 
 use crate::{
     clock::SystemClock,
-    config::Settings,
+    config::{ConfigError, Settings},
     gateway::{self, HttpFunction},
     parts::World,
     telemetry,
@@ -30,13 +30,13 @@ pub async fn function(name: &str, serve: impl Future<Output = Result<(), Failure
 /// process.
 pub async fn http_function<F: HttpFunction + 'static>(
     name: &str,
-    build: impl FnOnce(&Settings, &World) -> F,
+    build: impl FnOnce(&Settings, &World) -> Result<F, ConfigError>,
 ) -> ExitCode {
     let serve = async {
         let settings = Settings::from_environment()?;
         let world = World::in_lambda().await?;
         let clock = Arc::clone(&world.clock);
-        gateway::run(Arc::new(build(&settings, &world)), clock).await
+        gateway::run(Arc::new(build(&settings, &world)?), clock).await
     };
     function(name, Box::pin(serve)).await
 }

@@ -63,7 +63,21 @@ pub enum Metric {
     ConversationReplaced,
     /// A caller of `outbound-participant` without valid credentials.
     CallerRefused,
-    /// A caller or a sender reached its limit.
+    /// A web chat was begun.
+    WebChatBegun,
+    /// A web chat could not be begun; what there was of it is closed, or will be.
+    WebChatFailed,
+    /// A web chat was ended by its customer.
+    WebChatEnded,
+    /// A web chat was closed that was left half-way, or in which nothing was said.
+    WebChatAbandoned,
+    /// A request from an origin that is not allowed.
+    OriginRefused,
+    /// A web chat's token, or who a customer claimed to be, was not accepted.
+    TokenRefused,
+    /// A CAPTCHA's verdict was no.
+    CaptchaRefused,
+    /// A caller, a sender, a source address or a site reached its limit.
     RateLimited,
     /// The state table could not be asked or written.
     TableUnavailable,
@@ -139,8 +153,15 @@ impl FormatTime for ClockTime {
 }
 
 /// Our own crates. Whatever else logs is heard from warnings on: at lower levels the AWS SDK shows bodies.
-const OUR_CRATES: [&str; 6] =
-    ["shared", "inbound_webhook", "orphan_sweeper", "outbound_participant", "taskrouter_events", "flexglue"];
+const OUR_CRATES: [&str; 7] = [
+    "shared",
+    "inbound_webhook",
+    "orphan_sweeper",
+    "outbound_participant",
+    "taskrouter_events",
+    "webchat_token",
+    "flexglue",
+];
 
 /// Log lines as JSON, to `writer`.
 pub fn subscriber<W>(

@@ -13,14 +13,17 @@ use flexglue::local::{
     system::{self, SMS_NUMBER},
 };
 use flexglue_tests::{
-    outbound,
+    chat, outbound,
     rig::{self, CUSTOMER, Rig},
 };
 use http::Method;
 use serde_json::{Value, json};
-use shared::telemetry;
+use shared::{jws, secrets::Secret, telemetry};
 use simulator::{Fault, Matcher, Misbehaviour, Times};
 use tracing_subscriber::{filter::LevelFilter, fmt::MakeWriter};
+
+/// By which a site signs who its customers are.
+const SITE_SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 #[derive(Clone, Default)]
 struct Kept(Arc<Mutex<Vec<u8>>>);
@@ -57,7 +60,7 @@ async fn a_log_of_the_whole_run_tells_nothing_of_anybody() {
         system::call_back(account, system::PUBLIC_URL);
         account.workflow_timeout_s = Some(120);
     };
-    let rig = Rig::with(1, account, &[]);
+    let rig = Rig::with(1, account, &[("WEBCHAT_CUSTOMER_SECRET", SITE_SECRET)]);
     let kept = Kept::default();
     let subscriber = telemetry::subscriber(Arc::clone(&rig.system.clock), LevelFilter::TRACE, kept.clone());
     let guard = tracing::subscriber::set_default(subscriber);
@@ -97,11 +100,15 @@ async fn a_log_of_the_whole_run_tells_nothing_of_anybody() {
         what: status(400),
     });
     let token = reach_out_in_every_way(&rig, &front).await;
+    let chat_token = chat_in_every_way(&rig, &front).await;
     for _ in 0..16 {
         rig.sweep_after_a_minute().await;
         rig.deliver_all(&front).await;
     }
     assert!(rig.metric("CustomerTold") > 0 && rig.metric("ConversationAdopted") > 0);
+    assert!(
+        rig.metric("WebChatBegun") > 0 && rig.metric("WebChatEnded") > 0 && rig.metric("TokenRefused") > 0
+    );
     assert!(rig.metric("ReachDone") > 0 && rig.metric("ReachRefused") > 0 && rig.metric("CallerRefused") > 0);
     drop(guard);
 
@@ -127,6 +134,14 @@ async fn a_log_of_the_whole_run_tells_nothing_of_anybody() {
         "secret-key",
         "made-up-token",
         &token,
+        &chat_token,
+        "eyJ",
+        "guest-",
+        "203.0.113",
+        system::API_KEY.1,
+        SITE_SECRET,
+        "shop.example",
+        "cust_42",
     ] {
         assert!(!log.contains(secret), "{secret} in\n{log}");
     }
@@ -164,6 +179,36 @@ async fn reach_out_in_every_way(rig: &Rig, front: &Routes) -> String {
         }
     }
     token
+}
+
+/// Web chats that begin, go on, end, are refused, are left half-way.
+async fn chat_in_every_way(rig: &Rig, front: &Routes) -> String {
+    let form = json!({"friendlyName": "Ada", "email": "ada@example.com", "query": "my secret ailment"});
+    let [ended, told] = [chat::begin(front, &form).await, chat::begin(front, &form).await];
+    for token in [ended.text("token"), "made-up-token".to_owned()] {
+        chat::refresh(front, &token).await;
+        chat::end(front, &token).await;
+        chat::refresh(front, &token).await;
+    }
+    let exp = rig.system.clock.now().as_seconds() + 60;
+    let claims = json!({"sub": "cust_42", "name": "Ada", "exp": exp});
+    let signed = jws::sign(&json!({"alg": "HS256"}), &claims, &Secret::new(SITE_SECRET));
+    assert_eq!(
+        chat::begin(front, &json!({"customerToken": signed, "query": "my secret ailment"})).await.status,
+        200
+    );
+    chat::begin(front, &json!({"customerToken": "made-up-token", "friendlyName": ["Ada"]})).await;
+    chat::begin(front, &json!({"customerToken": "made-up-token"})).await;
+    for what in
+        [Misbehaviour::LostAfter, Misbehaviour::Status { status: 400, code: 45745, retry_after: None }]
+    {
+        for route in ["POST /v2/WebChats", "POST /v1/Conversations/{sid}/Messages"] {
+            let on = Matcher::route(route);
+            rig.system.twilio.misbehave(Fault { on, times: Times::Next(1), what: what.clone() });
+            chat::begin(front, &form).await;
+        }
+    }
+    told.text("token")
 }
 
 /// One line leads to the next: the request and the conversation stand in each.

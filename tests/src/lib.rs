@@ -8,9 +8,11 @@
     reason = "what cannot be set up fails the test that wanted it"
 )]
 
+pub mod chat;
 pub mod loopback;
 pub mod outbound;
 pub mod rig;
 pub mod runtime_api;
 pub mod tale;
+pub mod turnstile;
 pub mod wires;

@@ -19,5 +19,7 @@ mod outbound;
 mod reaching;
 mod set_up;
 mod stories;
+mod strangers;
 mod table;
 mod traps;
+mod web_chats;

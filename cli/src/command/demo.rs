@@ -2,6 +2,8 @@
 //! embedded DynamoDB and a simulated Twilio, in this process. Every line says what was expected and what was
 //! seen; a line that differs makes the exit code 1.
 
+mod web_chat;
+
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anstream::println;
@@ -57,7 +59,7 @@ struct Stage {
     json: bool,
 }
 
-const CHAPTERS: [&str; 8] = [
+const CHAPTERS: [&str; 9] = [
     "An SMS arrives",
     "Fifty of the same at once",
     "A forged one",
@@ -66,6 +68,7 @@ const CHAPTERS: [&str; 8] = [
     "Nobody takes the task",
     "The webhook is lost",
     "Two agents reach out to one customer",
+    "Somebody chats on our site",
 ];
 
 impl Demo {
@@ -79,6 +82,7 @@ impl Demo {
         stage.nobody_takes_the_task().await?;
         stage.the_webhook_is_lost().await?;
         stage.two_agents_reach_out().await?;
+        stage.somebody_chats().await?;
         Ok(stage.curtain())
     }
 }

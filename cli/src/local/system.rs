@@ -23,12 +23,13 @@ use shared::{
     transport::Transport,
 };
 use taskrouter_events::TaskRouterEvents;
+use webchat_token::WebchatToken;
 
 use super::{
     clock::SimulatorClock,
     dynamodb::{Dynamo, DynamoError},
     gateway::{EventShape, Function, Routes},
-    transports::{ToDynamo, ToTwilio},
+    transports::{ToDynamo, ToNobody, ToTwilio},
 };
 
 /// The host of the local front, as far as events and signatures go. Nothing is ever sent to it.
@@ -48,6 +49,21 @@ pub const OUTBOUND_API_KEY: &str = "local-back-end";
 
 /// From where local plugins call.
 pub const PLUGIN_ORIGIN: &str = "https://flex.twilio.com";
+
+/// Where web chats begin.
+pub const INIT_WEBCHAT_PATH: &str = "/initWebchat";
+
+/// Where their tokens are refreshed.
+pub const REFRESH_TOKEN_PATH: &str = "/refreshToken";
+
+/// Where they end.
+pub const END_CHAT_PATH: &str = "/endChat";
+
+/// The site on which local web chats begin.
+pub const SITE_ORIGIN: &str = "https://shop.example";
+
+/// The API key that signs their tokens: its SID and its secret.
+pub const API_KEY: (&str, &str) = ("SK00000000000000000000000000000001", "the-secret-of-a-local-api-key");
 
 /// The TaskRouter events that `taskrouter-events` reads.
 pub const TASKROUTER_EVENTS: [&str; 8] = [
@@ -72,6 +88,9 @@ pub fn call_back(account: &mut simulator::Settings, public_url: &str) {
 pub const SMS_NUMBER: &str = "+15557770000";
 /// Our WhatsApp sender.
 pub const WHATSAPP_NUMBER: &str = "whatsapp:+15557770000";
+
+/// Our address for web chats.
+pub const WEB_CHAT: &str = "web";
 
 /// Our table.
 const TABLE: &str = "flexglue-local";
@@ -130,8 +149,13 @@ impl System {
             account.addresses = vec![
                 simulator::Address::webhook("sms", SMS_NUMBER, &url),
                 simulator::Address::webhook("whatsapp", WHATSAPP_NUMBER, &url),
+                simulator::Address::webhook("chat", WEB_CHAT, &url),
             ];
         }
+        account.extra_auth.push((API_KEY.0.to_owned(), API_KEY.1.to_owned()));
+        // An account without an address for web chats refuses this one.
+        let web_chats = account.addresses.iter().find(|address| address.kind == "chat").cloned();
+        let web_chats = web_chats.unwrap_or_else(|| simulator::Address::webhook("chat", WEB_CHAT, ""));
         let mut variables = BTreeMap::from([
             ("TABLE_NAME", TABLE.to_owned()),
             ("TWILIO_ACCOUNT_SID", account.account_sid.clone()),
@@ -143,6 +167,10 @@ impl System {
             ("OUTBOUND_SENDERS", format!("{SMS_NUMBER},{WHATSAPP_NUMBER}")),
             ("OUTBOUND_API_KEYS", OUTBOUND_API_KEY.to_owned()),
             ("OUTBOUND_ALLOWED_ORIGINS", format!("{PLUGIN_ORIGIN},http://localhost:3000")),
+            ("TWILIO_API_KEY_SID", API_KEY.0.to_owned()),
+            ("TWILIO_API_KEY_SECRET", API_KEY.1.to_owned()),
+            ("WEBCHAT_ADDRESS_SID", web_chats.sid),
+            ("WEBCHAT_ALLOWED_ORIGINS", SITE_ORIGIN.to_owned()),
             ("TWILIO_FLEX_API_URL", "http://twilio.local/flex-api".to_owned()),
             ("TWILIO_CONVERSATIONS_API_URL", "http://twilio.local/conversations".to_owned()),
             ("TWILIO_TASKROUTER_API_URL", "http://twilio.local/taskrouter".to_owned()),
@@ -178,6 +206,7 @@ impl System {
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
             twilio: twilio(Arc::new(ToTwilio(self.twilio.clone()))),
+            web: Arc::new(ToNobody),
             aws: aws::local(&self.clock, &dynamo, DYNAMODB_ENDPOINT).await,
             emit: Arc::clone(&self.emit),
         }
@@ -193,6 +222,16 @@ impl System {
     #[must_use]
     pub fn outbound_participant(&self, world: &World) -> OutboundParticipant {
         OutboundParticipant::new(&self.settings, world)
+    }
+
+    /// One instance of `webchat-token`.
+    ///
+    /// # Panics
+    /// Never: [`System::new`] gives it all that it needs.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "address and key are among the variables that are always set")]
+    pub fn webchat_token(&self, world: &World) -> WebchatToken {
+        WebchatToken::new(&self.settings, world).expect("a system has an address for web chats, and a key")
     }
 
     /// One instance of `taskrouter-events`.
@@ -220,14 +259,22 @@ impl System {
         let inbound = InProcess(Arc::new(self.inbound_webhook(world)));
         let events = InProcess(Arc::new(self.taskrouter_events(world)));
         let outbound: Arc<dyn Function> = Arc::new(InProcess(Arc::new(self.outbound_participant(world))));
+        let chats: Arc<dyn Function> = Arc::new(InProcess(Arc::new(self.webchat_token(world))));
         let reach = format!("{OUTBOUND_PATH}/{{id}}");
-        Routes::new(shape, Arc::new(move || clock.now().as_millis()))
+        let routes = Routes::new(shape, Arc::new(move || clock.now().as_millis()))
             .route(Method::POST, CONVERSATIONS_PATH, Arc::new(inbound))
             .route(Method::POST, TASKROUTER_PATH, Arc::new(events))
             .route(Method::POST, OUTBOUND_PATH, Arc::clone(&outbound))
             .route(Method::OPTIONS, OUTBOUND_PATH, Arc::clone(&outbound))
             .route(Method::GET, &reach, Arc::clone(&outbound))
-            .route(Method::OPTIONS, &reach, outbound)
+            .route(Method::OPTIONS, &reach, outbound);
+        [INIT_WEBCHAT_PATH, REFRESH_TOKEN_PATH, END_CHAT_PATH].into_iter().fold(routes, |routes, path| {
+            routes.route(Method::POST, path, Arc::clone(&chats)).route(
+                Method::OPTIONS,
+                path,
+                Arc::clone(&chats),
+            )
+        })
     }
 }
 

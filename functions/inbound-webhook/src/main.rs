@@ -6,5 +6,8 @@ use inbound_webhook::InboundWebhook;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    shared::start::http_function("inbound-webhook", InboundWebhook::new).await
+    shared::start::http_function("inbound-webhook", |settings, world| {
+        Ok(InboundWebhook::new(settings, world))
+    })
+    .await
 }

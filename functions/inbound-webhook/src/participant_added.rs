@@ -21,6 +21,7 @@ impl InboundWebhook {
             address: binding.address,
             proxy_address: binding.proxy_address,
             identity: event.identity,
+            customer_id: None,
             joined: None,
         };
         let sid = event.conversation_sid;

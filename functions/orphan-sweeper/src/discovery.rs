@@ -337,8 +337,8 @@ impl OrphanSweeper {
                     let would = "adopt: create its Interaction, unless Twilio has it already".to_owned();
                     report.plan.push(Planned {
                         conversation_sid: Some(conversation.sid),
-                        outbound_id: None,
                         would,
+                        ..Planned::default()
                     });
                 }
             }

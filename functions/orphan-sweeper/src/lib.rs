@@ -27,6 +27,7 @@ use shared::{
     rescue::{Ending, Rescuer},
     sid::{ChatServiceSid, ConversationSid},
     telemetry::Metric,
+    web_chat_host::WebChatHost,
     webhook::PublicBaseUrl,
 };
 
@@ -48,6 +49,7 @@ pub struct SweepRequest {
 pub struct OrphanSweeper {
     rescuer: Rescuer,
     reacher: Reacher,
+    host: WebChatHost,
     chat_service: ChatServiceSid,
     public_base_url: Option<PublicBaseUrl>,
     system_authors: Vec<String>,
@@ -72,10 +74,11 @@ impl OrphanSweeper {
     /// The function as `settings` say, in `world`.
     #[must_use]
     pub fn new(settings: &Settings, world: &World) -> Self {
-        let Parts { rescuer, reacher, .. } = Parts::new("orphan-sweeper", settings, world);
+        let Parts { rescuer, reacher, host, .. } = Parts::new("orphan-sweeper", settings, world);
         Self {
             rescuer,
             reacher,
+            host,
             chat_service: settings.chat_service.clone(),
             public_base_url: settings.public_base_url.clone(),
             system_authors: settings.system_authors.clone(),
@@ -134,6 +137,7 @@ impl OrphanSweeper {
         let settled = match &due {
             Due::Conversation(sid) => Box::pin(self.settle_in_time(sid, deadline)).await,
             Due::Reach(id) => Box::pin(self.reacher.settle(id, deadline)).await,
+            Due::WebChat(guest) => Box::pin(self.host.settle(guest, deadline)).await,
         };
         settled.unwrap_or_else(|error| self.failed(&error))
     }

@@ -13,6 +13,8 @@ use shared::{
 
 use crate::{AT_ONCE, OrphanSweeper, Planned, SHORTEST, SweepReport};
 
+const FORGOTTEN: &str = "nothing: it is forgotten";
+
 impl OrphanSweeper {
     pub(crate) async fn plan(
         &self,
@@ -32,17 +34,25 @@ impl OrphanSweeper {
         match due {
             Due::Conversation(sid) => {
                 let would = self.would_settle(&sid, deadline).await;
-                Planned { conversation_sid: Some(sid), outbound_id: None, would }
+                Planned { conversation_sid: Some(sid), would, ..Planned::default() }
             }
-            Due::Reach(id) => match self.rescuer.opener.ledger.reach(&id, deadline).await {
-                Ok(Some(reach)) => Planned {
-                    would: Reacher::would(&reach).to_owned(),
-                    conversation_sid: reach.conversation,
-                    outbound_id: Some(id),
-                },
-                Ok(None) => Planned::of_reach(id, "nothing: it is forgotten".to_owned()),
-                Err(error) => Planned::of_reach(id, format!("not known: {error}")),
-            },
+            Due::Reach(id) => {
+                let (conversation_sid, would) = match self.rescuer.opener.ledger.reach(&id, deadline).await {
+                    Ok(Some(reach)) => (reach.conversation.clone(), Reacher::would(&reach).to_owned()),
+                    Ok(None) => (None, FORGOTTEN.to_owned()),
+                    Err(error) => (None, format!("not known: {error}")),
+                };
+                Planned { conversation_sid, outbound_id: Some(id), would, ..Planned::default() }
+            }
+            Due::WebChat(guest) => {
+                let chat = self.rescuer.opener.ledger.web_chat(&guest, deadline).await;
+                let (conversation_sid, would) = match chat {
+                    Ok(Some(chat)) => (chat.conversation.clone(), chat.would().to_owned()),
+                    Ok(None) => (None, FORGOTTEN.to_owned()),
+                    Err(error) => (None, format!("not known: {error}")),
+                };
+                Planned { conversation_sid, guest: Some(guest), would, ..Planned::default() }
+            }
         }
     }
 
@@ -52,7 +62,7 @@ impl OrphanSweeper {
         }
         let record = match self.rescuer.opener.ledger.get(sid, deadline).await {
             Ok(Some(record)) => record,
-            Ok(None) => return "nothing: it is forgotten".to_owned(),
+            Ok(None) => return FORGOTTEN.to_owned(),
             Err(error) => return format!("not known: {error}"),
         };
         match record.stage {

@@ -1,7 +1,7 @@
 //! What a sweep tells of itself.
 
 use serde::Serialize;
-use shared::{reach::ReachId, rescue::Ending, sid::ConversationSid};
+use shared::{reach::ReachId, rescue::Ending, sid::ConversationSid, web_chat::Guest};
 
 /// What a sweep did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -27,8 +27,8 @@ pub struct SweepReport {
     pub plan: Vec<Planned>,
 }
 
-/// What would be done for one conversation, or one outbound reach.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// What would be done for one conversation, outbound reach or web chat.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Planned {
     /// The conversation, where there is one already.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,14 +36,11 @@ pub struct Planned {
     /// The outbound reach, where it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outbound_id: Option<ReachId>,
+    /// The guest of the web chat, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guest: Option<Guest>,
     /// What would be done, in words for a person.
     pub would: String,
-}
-
-impl Planned {
-    pub(crate) fn of_reach(id: ReachId, would: String) -> Self {
-        Self { conversation_sid: None, outbound_id: Some(id), would }
-    }
 }
 
 impl SweepReport {

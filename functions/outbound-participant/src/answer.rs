@@ -4,11 +4,9 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 use shared::{
-    problem::{json as answer, problem_with},
+    problem::{Wrong, invalid, json as answer, problem_with},
     reach::{Fate, Reach, Refusal, Stage},
 };
-
-use crate::request::{Wrong, invalid};
 
 /// The answer to the request that made it.
 pub(crate) fn first(reach: &Reach) -> Response<Bytes> {

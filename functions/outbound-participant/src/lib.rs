@@ -13,17 +13,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{Response, StatusCode};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use shared::{
+    body::{self, BodyError},
     clock::Deadline,
     config::{OutboundSettings, Settings},
     cors::Cors,
     gateway::HttpFunction,
     ledger::{Admission, Begun, LedgerError},
     parts::{Parts, World},
-    problem::problem,
+    problem::{method_not_allowed, problem, retry_after},
     reach::{Reach, ReachId, hexadecimal},
     reaching::Reacher,
     telemetry::Metric,
@@ -227,32 +228,32 @@ fn route(request: &RawRequest) -> Result<Route, Refused> {
     let (allowed, route) = match path.as_slice() {
         [.., "outbound", id] => {
             let id = id.parse().map_err(|_| not_found())?;
-            (Method::GET, Route::Tell(id))
+            ("GET", Route::Tell(id))
         }
-        [.., "outbound"] => (Method::POST, Route::Begin),
+        [.., "outbound"] => ("POST", Route::Begin),
         _ => return Err(not_found()),
     };
-    if request.method == allowed {
+    if request.method.as_str() == allowed {
         return Ok(route);
     }
-    let detail = format!("Only {allowed} is understood here.");
-    Err(problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &detail).into())
+    Err(method_not_allowed(allowed).into())
 }
 
 /// The body, which must be a JSON object.
 fn json_object(request: &RawRequest) -> Result<serde_json::Map<String, Value>, Refused> {
-    if request.is_longer_than(MAX_BODY) {
-        let detail = format!("The body is longer than {MAX_BODY} bytes.");
-        return Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &detail).into());
-    }
-    let content_type = request.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    let media_type = content_type.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
-    if !media_type.eq_ignore_ascii_case("application/json") {
-        let detail = "The body must be application/json.";
-        return Err(problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", detail).into());
-    }
-    serde_json::from_slice(&request.body)
-        .map_err(|_| problem(StatusCode::BAD_REQUEST, "malformed", "The body is not a JSON object.").into())
+    let (status, error, detail) = match body::json_object(request, MAX_BODY) {
+        Ok(object) => return Ok(object),
+        Err(BodyError::TooLarge) => {
+            (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is longer than 32 KiB.")
+        }
+        Err(BodyError::OtherType) => {
+            (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", "The body must be application/json.")
+        }
+        Err(BodyError::NotAnObject) => {
+            (StatusCode::BAD_REQUEST, "malformed", "The body is not a JSON object.")
+        }
+    };
+    Err(problem(status, error, detail).into())
 }
 
 /// Notes on the log line of the invocation what it was about.
@@ -275,13 +276,4 @@ fn not_found() -> Refused {
 
 fn unavailable() -> Refused {
     retry_after(problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Try again later."), ASK_AGAIN).into()
-}
-
-/// An answer that says when to ask again, in whole seconds.
-fn retry_after(mut response: Response<Bytes>, wait: Duration) -> Response<Bytes> {
-    let seconds = wait.as_millis().div_ceil(1000).max(1);
-    if let Ok(seconds) = HeaderValue::from_str(&seconds.to_string()) {
-        response.headers_mut().insert(header::RETRY_AFTER, seconds);
-    }
-    response
 }

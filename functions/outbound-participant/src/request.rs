@@ -1,15 +1,13 @@
 //! Reads what is asked for. Every field that is wrong is named at once, with what was expected; the values are
 //! not repeated.
 
-use std::collections::BTreeMap;
-
-use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode};
+use http::HeaderMap;
 use serde_json::{Map, Value};
 use shared::{
+    body::depth,
     conversation::{Agent, ChannelType},
     personal::Personal,
-    problem::problem_with,
+    problem::{Wrong, invalid},
     reach::{FirstWords, Initiator, OnConflict, ReachRequest, Template, request::ReplyTo},
     sid::WorkerSid,
 };
@@ -22,9 +20,6 @@ pub(crate) struct Asked {
     pub(crate) reach: ReachRequest,
     pub(crate) worker: Option<WorkerSid>,
 }
-
-/// The fields that are wrong, and why.
-pub(crate) type Wrong = BTreeMap<String, String>;
 
 /// The longest text of a message, in characters
 /// ([limits](https://www.twilio.com/docs/conversations/conversations-limits)).
@@ -82,13 +77,6 @@ pub(crate) fn both<A, B>(a: Result<A, Wrong>, b: Result<B, Wrong>) -> Result<(A,
         (Err(wrong), _) | (_, Err(wrong)) => wrong,
     };
     Err(invalid(wrong).into())
-}
-
-/// 422, with every bad field.
-pub(crate) fn invalid(wrong: Wrong) -> Response<Bytes> {
-    let fields = wrong.into_iter().map(|(field, why)| (field, why.into())).collect();
-    let more = Map::from_iter([("fields".to_owned(), Value::Object(fields))]);
-    problem_with(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "Some fields are wrong.", more)
 }
 
 /// Reads a body. `reply_url` is where replies to reminders are told of, where that is known.
@@ -246,14 +234,6 @@ fn read_message(fields: &mut Fields<'_>) -> Option<FirstWords> {
     fields.wrong.extend(wrong);
     let template = sid.map(|sid| Template { sid, variables: variables.map(Personal) });
     ok.then(|| FirstWords { text: text.map(Personal), template })
-}
-
-fn depth(value: &Value) -> usize {
-    match value {
-        Value::Object(object) => 1 + object.values().map(depth).max().unwrap_or_default(),
-        Value::Array(array) => 1 + array.iter().map(depth).max().unwrap_or_default(),
-        _ => 0,
-    }
 }
 
 /// The fields of an object, taken out one by one: what is left in the end is unknown.

@@ -28,6 +28,9 @@ pub struct Contact {
     /// The customer's chat identity; `None` for SMS and WhatsApp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Personal<String>>,
+    /// Who they are to the site that they chat on, as its back end has signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_id: Option<Personal<String>>,
     /// When they joined, RFC 3339 as Twilio writes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joined: Option<String>,

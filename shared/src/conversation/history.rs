@@ -15,6 +15,8 @@ use crate::{
 pub enum What {
     /// A participant joined.
     Joined,
+    /// A customer began it as a web chat.
+    WebChatBegun,
     /// An outbound reach wrote into it, or is about to.
     ReachedOut,
     /// An agent was invited into it by an outbound reach.

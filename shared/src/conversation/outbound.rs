@@ -160,7 +160,7 @@ impl Conversation {
         by_agent && self.message.is_none() && self.told.is_empty()
     }
 
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Closing | Stage::Closed)
     }
 }

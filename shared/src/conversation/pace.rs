@@ -47,6 +47,12 @@ pub const REACH_LIMIT: Duration = Duration::from_hours(1);
 /// How long the answer to an outbound reach is kept: the same request gets the same answer for a day.
 pub const REMEMBER_REACH: Duration = Duration::from_hours(48);
 
+/// How long after its last token ended a web chat is looked at: clocks differ.
+pub const AFTER_TOKEN: Duration = Duration::from_mins(1);
+
+/// How long a web chat that is over is remembered: longer than any token lives, so that each is found to be over.
+pub const REMEMBER_WEB_CHAT: Duration = Duration::from_hours(48);
+
 /// The pause before the next look whether a first message was delivered, after `looks` such looks; `None` where
 /// that was enough of them.
 #[must_use]

@@ -216,6 +216,25 @@ impl Conversation {
         }))
     }
 
+    /// A web chat has begun in it, with this customer: whoever opens it need not ask Twilio who that is. `None` where
+    /// it is over.
+    #[must_use]
+    pub fn web_chat_begun(
+        current: Option<&Self>,
+        sid: &ConversationSid,
+        contact: Contact,
+        now: Timestamp,
+    ) -> Option<Transition> {
+        let current = Self::known_or_new(current, sid, now);
+        if current.is_over() || current.contact.as_ref() == Some(&contact) {
+            return None;
+        }
+        Some(current.next(now, Happening::new(What::WebChatBegun, now), |next| {
+            next.contact = Some(contact);
+            next.due_at = current.due_at;
+        }))
+    }
+
     /// The message that was claimed is not a customer's: the claim is given back, nothing was asked for.
     #[must_use]
     pub fn not_a_customer(

@@ -12,6 +12,7 @@ use crate::{
     conversation::{Conversation, Happening, pace},
     reach::{Reach, ReachId},
     sid::{ConversationSid, TaskSid},
+    web_chat::{Guest, WebChat},
 };
 
 /// The sparse index of what is due: only records that are due some time stand in it.
@@ -24,6 +25,7 @@ pub(super) const RECORD: &str = "record";
 pub(super) const HISTORY: &str = "history#";
 const CONVERSATION: &str = "conversation#";
 const REACH: &str = "reach#";
+const WEB_CHAT: &str = "webchat#";
 
 /// A task of Flex and the conversation that it belongs to.
 #[derive(Serialize, Deserialize)]
@@ -186,18 +188,18 @@ pub enum Due {
     Conversation(ConversationSid),
     /// The record of an outbound reach.
     Reach(ReachId),
+    /// The record of a web chat.
+    WebChat(Guest),
 }
 
 impl Due {
     /// What an entry of the index belongs to.
     pub(super) fn of(item: &Item) -> Result<Self, LedgerError> {
         let key = item.get("pk").and_then(|key| key.as_s().ok()).ok_or(LedgerError::Unreadable)?;
-        let conversation = key.strip_prefix(CONVERSATION).and_then(|sid| sid.parse().ok());
-        let reach = || key.strip_prefix(REACH)?.parse().ok();
-        conversation
-            .map(Self::Conversation)
-            .or_else(|| reach().map(Self::Reach))
-            .ok_or(LedgerError::Unreadable)
+        let conversation = || key.strip_prefix(CONVERSATION)?.parse().ok().map(Self::Conversation);
+        let reach = || key.strip_prefix(REACH)?.parse().ok().map(Self::Reach);
+        let web_chat = || key.strip_prefix(WEB_CHAT)?.parse().ok().map(Self::WebChat);
+        conversation().or_else(reach).or_else(web_chat).ok_or(LedgerError::Unreadable)
     }
 }
 
@@ -218,6 +220,20 @@ pub(super) fn from_reach(reach: &Reach) -> Result<Item, LedgerError> {
 pub(super) fn to_reach(item: Item) -> Result<Reach, LedgerError> {
     let (reach, due_at, forget_at) = RecordItem::<Reach>::read(item)?;
     Ok(Reach { due_at, forget_at, ..reach })
+}
+
+pub(super) fn web_chat_key(guest: &Guest) -> (String, String) {
+    (format!("{WEB_CHAT}{guest}"), RECORD.to_owned())
+}
+
+pub(super) fn from_web_chat(chat: &WebChat) -> Result<Item, LedgerError> {
+    let (pk, _) = web_chat_key(&chat.guest);
+    RecordItem::of(pk, chat.guest.as_str(), chat, chat.due_at, chat.forget_at)
+}
+
+pub(super) fn to_web_chat(item: Item) -> Result<WebChat, LedgerError> {
+    let (chat, due_at, forget_at) = RecordItem::<WebChat>::read(item)?;
+    Ok(WebChat { due_at, forget_at, ..chat })
 }
 
 #[cfg(test)]

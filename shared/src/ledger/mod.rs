@@ -8,6 +8,7 @@
 //! | how far the sweeper has come in a list of Twilio's | `walk` | the list |
 //! | the record of an outbound reach | `reach#` + its id | `record` |
 //! | which reach for a pair of addresses is under way | `pair#` + a digest of both | `lock` |
+//! | the record of a web chat | `webchat#` + its guest | `record` |
 //! | how much a caller has asked for lately | `limit#` + who | `bucket` |
 //!
 //! A transition and its history entry are written together or not at all
@@ -19,6 +20,7 @@
 mod item;
 mod limits;
 mod reaches;
+mod web_chats;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

@@ -1,11 +1,12 @@
 //! The customer is in a conversation already: which one, and what becomes of it.
 
 use super::{
-    Reacher, Taken, Trouble,
+    Reacher, Taken,
     steps::{WAIT_FOR_OTHERS, has_interaction},
 };
 use crate::{
     clock::Deadline,
+    closing::Trouble,
     conversation::{Agent, Conversation, Interaction, Stage},
     opening::contact_of,
     reach::{Initiator, OnConflict, Reach, Refusal},
@@ -95,7 +96,7 @@ impl Reacher {
             }
             OnConflict::Replace => {
                 tracing::info!(conversation_sid = %sid, reach = %reach.id, "closed, to make room for a reach");
-                self.close(&sid, asking).await?;
+                self.opener.close(&sid, asking).await?;
                 self.opener.metrics.count(Metric::ConversationReplaced);
                 // Before it was made, a conversation may follow; afterwards the participant is tried again.
                 Ok(if reach.conversation.is_none() { Taken::done() } else { Taken::Again(WAIT_FOR_OTHERS) })

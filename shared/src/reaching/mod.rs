@@ -16,6 +16,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     clock::Deadline,
+    closing::Trouble,
     conversation::{Outbound, Routing},
     ledger::LedgerError,
     opening::Opener,
@@ -66,24 +67,6 @@ impl Taken {
 
     fn with(change: impl FnOnce(&mut Reach) + Send + 'static) -> Self {
         Self::Done(Box::new(change))
-    }
-}
-
-/// Why a step could not be taken.
-enum Trouble {
-    Twilio(CallError),
-    Ledger(LedgerError),
-}
-
-impl From<CallError> for Trouble {
-    fn from(error: CallError) -> Self {
-        Self::Twilio(error)
-    }
-}
-
-impl From<LedgerError> for Trouble {
-    fn from(error: LedgerError) -> Self {
-        Self::Ledger(error)
     }
 }
 

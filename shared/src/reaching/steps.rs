@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Reacher, Taken, Trouble, troubled};
+use super::{Reacher, Taken, troubled};
 use crate::{
     clock::{Deadline, Timestamp},
+    closing::Trouble,
     conversation::{Conversation, Interaction, Stage, pace},
     opening::{Claim, Opened, first_of_customer},
     reach::{self, Fate, InitiatedBy, Initiator, Reach, ReachId, Refusal, Step},

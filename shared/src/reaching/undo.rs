@@ -1,9 +1,10 @@
 //! Leaves nothing of a reach behind that could not be made; and looks, after one that was, whether its message
 //! has arrived.
 
-use super::{Reacher, Taken, Trouble, steps::is_its_own, troubled};
+use super::{Reacher, Taken, steps::is_its_own, troubled};
 use crate::{
     clock::Deadline,
+    closing::Trouble,
     conversation::{self, Contact, Conversation, FirstMessage},
     ledger::LedgerError,
     opening::{contact_of, first_of_customer},
@@ -113,26 +114,7 @@ impl Reacher {
             self.opener.ledger.record(seen, asking, handed_over).await?;
             return Ok(());
         }
-        self.close(sid, asking).await
-    }
-
-    /// Closes a conversation with whatever Interaction it has, and records it.
-    pub(super) async fn close(&self, sid: &ConversationSid, asking: Deadline) -> Result<(), Trouble> {
-        let record = self.opener.ledger.get(sid, asking).await?;
-        let known = record.and_then(|record| record.interaction);
-        let interaction = match known {
-            Some(known) => Some(known),
-            None => self.opener.find_interaction(sid, asking).await?,
-        };
-        let twilio = &self.opener.twilio;
-        if let Some(interaction) = &interaction
-            && let Some(channel) = &interaction.channel
-        {
-            twilio.close_interaction_channel(&interaction.sid, channel, asking).await?;
-        }
-        // A channel that never came up leaves the conversation as it was.
-        twilio.close_conversation(sid, asking).await?;
-        self.is_over(sid, asking).await
+        self.opener.close(sid, asking).await
     }
 
     /// Records that a conversation is over of which there is a record.
@@ -142,16 +124,7 @@ impl Reacher {
         seen: Option<Conversation>,
         asking: Deadline,
     ) -> Result<(), Trouble> {
-        if seen.is_some() { self.is_over(sid, asking).await } else { Ok(()) }
-    }
-
-    /// Records that a conversation is over. Where somebody is asking for its Interaction right now, that is
-    /// closed as well once it is known.
-    async fn is_over(&self, sid: &ConversationSid, asking: Deadline) -> Result<(), Trouble> {
-        let now = self.opener.clock.now();
-        let closed = |current: Option<&Conversation>| Conversation::closed(current, sid, now);
-        self.opener.ledger.record(None, asking, closed).await?;
-        Ok(())
+        if seen.is_some() { self.opener.record_closed(sid, asking).await } else { Ok(()) }
     }
 
     /// Looks whether the first message has reached the customer. Twilio accepts a message first and delivers it

@@ -12,7 +12,7 @@ use crate::{
     opening::{Claim, Opened, contact_of},
     routing::routing_parameter,
     telemetry::Metric,
-    twilio::{CallError, MessageContent, NewMessage, Refusal},
+    twilio::{CallError, EndOfTasks, MessageContent, NewMessage, Refusal},
 };
 
 /// As whom flexglue speaks. A message that a REST call adds fires no webhooks.
@@ -264,7 +264,8 @@ impl Rescuer {
         if let Some(interaction) = interaction
             && let Some(channel) = &interaction.channel
         {
-            self.opener.twilio.close_interaction_channel(&interaction.sid, channel, deadline).await?;
+            let (twilio, tasks) = (&self.opener.twilio, EndOfTasks::Completed);
+            twilio.close_interaction_channel(&interaction.sid, channel, tasks, deadline).await?;
         }
         Ok(())
     }

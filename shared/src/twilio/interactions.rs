@@ -147,6 +147,16 @@ impl ChannelParticipantResource {
     }
 }
 
+/// What becomes of a channel's tasks when it is closed
+/// ([channels](https://www.twilio.com/docs/flex/developer/conversations/interactions-api/interaction-channels)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndOfTasks {
+    /// They are over.
+    Completed,
+    /// Their agents wrap up, as after every conversation.
+    WrapUp,
+}
+
 impl Twilio {
     /// Asks for an Interaction, once: where the outcome is unknown it is not asked for again.
     pub async fn create_interaction(
@@ -183,21 +193,22 @@ impl Twilio {
         }
     }
 
-    /// Closes a channel with its tasks and its conversation. Gone or closed already counts as closed.
+    /// Closes a channel with its conversation. Gone or closed already counts as closed.
     pub async fn close_interaction_channel(
         &self,
         interaction: &InteractionSid,
         channel: &InteractionChannelSid,
+        tasks: EndOfTasks,
         deadline: Deadline,
     ) -> Result<(), CallError> {
         /// "Interaction channel is already closed".
         const ALREADY_CLOSED: u32 = 80906;
-        let call = Call::post(
-            &self.bases.flex,
-            format!("/v1/Interactions/{interaction}/Channels/{channel}"),
-            vec![("Status", "closed".to_owned()), ("Routing", r#"{"status":"closed"}"#.to_owned())],
-        );
-        match self.send(call, deadline).await {
+        let mut fields = vec![("Status", "closed".to_owned())];
+        if tasks == EndOfTasks::Completed {
+            fields.push(("Routing", r#"{"status":"closed"}"#.to_owned()));
+        }
+        let path = format!("/v1/Interactions/{interaction}/Channels/{channel}");
+        match self.send(Call::post(&self.bases.flex, path, fields), deadline).await {
             Ok(AnyAnswer {}) => Ok(()),
             Err(error) if error.is_not_found() || error.has_code(ALREADY_CLOSED) => Ok(()),
             Err(error) => Err(error),

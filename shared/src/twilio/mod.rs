@@ -17,6 +17,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod web_chats;
 
 use std::{sync::Arc, time::Duration};
 
@@ -34,8 +35,8 @@ pub use self::{
     error::{CallError, Doubt, Refusal},
     events::{EventQuery, EventResource},
     interactions::{
-        ChannelParticipantResource, ChannelResource, ChannelStatus, InteractionResource, InviteResource,
-        NewInteraction,
+        ChannelParticipantResource, ChannelResource, ChannelStatus, EndOfTasks, InteractionResource,
+        InviteResource, NewInteraction,
     },
     messages::{MessageContent, MessageResource, NewMessage},
     page::{Next, Page},
@@ -47,6 +48,7 @@ pub use self::{
     receipts::ReceiptResource,
     tasks::{FlexTask, REACH_ATTRIBUTE, REINVITES_ATTRIBUTE, TaskResource, TaskStanding},
     tokens::FlexUser,
+    web_chats::{NewWebChat, WebChatResource},
 };
 use crate::{
     clock::Deadline,

@@ -36,7 +36,26 @@ impl Twilio {
         after: Option<&Next>,
         deadline: Deadline,
     ) -> Result<Page<ParticipantConversation>, CallError> {
-        let mut fields = vec![("Address", address.to_owned()), ("PageSize", "50".to_owned())];
+        self.conversations_of("Address", address, after, deadline).await
+    }
+
+    /// One page of the conversations that a chat identity takes or took part in.
+    pub async fn conversations_of_identity(
+        &self,
+        identity: &str,
+        deadline: Deadline,
+    ) -> Result<Page<ParticipantConversation>, CallError> {
+        self.conversations_of("Identity", identity, None, deadline).await
+    }
+
+    async fn conversations_of(
+        &self,
+        parameter: &'static str,
+        participant: &str,
+        after: Option<&Next>,
+        deadline: Deadline,
+    ) -> Result<Page<ParticipantConversation>, CallError> {
+        let mut fields = vec![(parameter, participant.to_owned()), ("PageSize", "50".to_owned())];
         fields.extend(after.into_iter().flat_map(Next::fields));
         let call = Call::get(&self.bases.conversations, "/v1/ParticipantConversations".to_owned(), fields);
         self.send::<RawPage>(call, deadline).await?.read("conversations")

@@ -62,11 +62,7 @@ impl Transport for Script {
 fn twilio(answers: impl IntoIterator<Item = Says>) -> (Arc<Script>, Twilio) {
     let script = Arc::new(Script { answers: Mutex::new(answers.into_iter().collect()), ..Script::default() });
     let clock = Arc::new(TokioClock::starting_at(Timestamp::from_seconds(1_800_000_000)));
-    let credentials = Credentials {
-        auth_token: Secret::new("12345"),
-        auth_token_secondary: None,
-        outbound_api_keys: Vec::new(),
-    };
+    let credentials = Credentials::of(Secret::new("12345"));
     let twilio = Twilio::new(
         Arc::clone(&script) as Arc<dyn Transport>,
         Arc::new(SeededRandom::new(1)),
@@ -201,7 +197,10 @@ async fn closing_what_is_closed_is_done() {
     let channel: InteractionChannelSid = "UO00000000000000000000000000000001".parse().unwrap();
     for said in [Says::Status(400, r#"{"code":80906}"#), Says::Status(404, ""), Says::Status(200, "{}")] {
         let (_, twilio) = twilio([said]);
-        twilio.close_interaction_channel(&interaction, &channel, soon()).await.unwrap();
+        twilio
+            .close_interaction_channel(&interaction, &channel, EndOfTasks::Completed, soon())
+            .await
+            .unwrap();
     }
     for said in [Says::Status(409, r#"{"code":50377}"#), Says::Status(404, ""), Says::Status(200, "{}")] {
         let (_, twilio) = twilio([said]);
