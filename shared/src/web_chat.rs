@@ -192,6 +192,12 @@ impl WebChat {
         self.next(Stage::Over, now)
     }
 
+    /// Whether Twilio may still be at making its conversation, though nothing is seen of it.
+    #[must_use]
+    pub fn may_yet_turn_up(&self, now: Timestamp) -> bool {
+        now < self.created_at + pace::WEB_CHAT_MAY_TURN_UP
+    }
+
     /// Twilio could not be asked what the sweeper wanted to know, or did not do it.
     #[must_use]
     pub fn put_off(&self, now: Timestamp) -> Self {

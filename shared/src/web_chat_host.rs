@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::{
     clock::{Deadline, Timestamp},
     closing::Trouble,
-    conversation::{Contact, Conversation},
+    conversation::{self, Contact, Conversation},
     ledger::LedgerError,
     opening::Opener,
     personal::Personal,
@@ -83,20 +83,8 @@ impl WebChatHost {
         }
         let lease = chat.may_act_until().since(clock.now());
         let asking = deadline.leaving(RECORDING_TIME).or_sooner(lease);
-        let token_until = wanted.token_until;
         let mut made = None;
-        let begun = match self.make(&chat, wanted, &mut made, asking).await {
-            Ok(conversation) => {
-                let open = chat.opened(conversation, token_until, clock.now());
-                match ledger.write_web_chat(Some(&chat), &open, deadline).await {
-                    Ok(true) => Ok(open),
-                    // Its lease is over, and the sweeper has it.
-                    Ok(false) => Err(LedgerError::Contended.into()),
-                    Err(error) => Err(Trouble::from(error)),
-                }
-            }
-            Err(trouble) => Err(trouble),
-        };
+        let begun = self.make(&chat, wanted, &mut made, asking, deadline).await;
         match begun {
             Ok(open) => {
                 self.opener.metrics.count(Metric::WebChatBegun);
@@ -111,15 +99,16 @@ impl WebChatHost {
         }
     }
 
-    /// Has Twilio make the conversation, and sends the first message. `made` is the conversation as soon as there is
-    /// one.
+    /// Has Twilio make the conversation, sends the first message, and records that the chat has begun. `made` is the
+    /// conversation as soon as there is one.
     async fn make(
         &self,
         chat: &WebChat,
         wanted: Wanted,
         made: &mut Option<ConversationSid>,
         asking: Deadline,
-    ) -> Result<ConversationSid, Trouble> {
+        deadline: Deadline,
+    ) -> Result<WebChat, Trouble> {
         let Opener { ledger, twilio, clock, .. } = &self.opener;
         let new = NewWebChat {
             address: wanted.address,
@@ -149,7 +138,12 @@ impl WebChatHost {
         if let Some(query) = wanted.query {
             self.say(chat, &sid, query, asking).await?;
         }
-        Ok(sid)
+        let open = chat.opened(sid, wanted.token_until, clock.now());
+        if ledger.write_web_chat(Some(chat), &open, deadline).await? {
+            return Ok(open);
+        }
+        // The lease is over, and the sweeper has it.
+        Err(LedgerError::Contended.into())
     }
 
     /// Sends the customer's first message, once, with webhooks: `inbound-webhook` hears of it and opens the
@@ -254,16 +248,19 @@ impl WebChatHost {
     }
 
     /// Closes a chat that is to be closed, or that nobody came back to. `false` where somebody else has written
-    /// meanwhile.
+    /// meanwhile, or where it may yet turn up at Twilio.
     async fn close(&self, chat: &WebChat, deadline: Deadline) -> Result<bool, Trouble> {
         let asking = deadline.leaving(RECORDING_TIME);
         let sids = if let Some(sid) = &chat.conversation {
             vec![sid.clone()]
         } else {
-            // The answer to its making may have been lost.
+            // The answer to its making was lost, or never came.
             let found = self.opener.twilio.conversations_of_identity(chat.guest.as_str(), asking).await?;
             found.items.into_iter().map(|row| row.conversation_sid).collect()
         };
+        if sids.is_empty() && chat.may_yet_turn_up(self.opener.clock.now()) {
+            return Ok(false);
+        }
         for sid in sids {
             self.opener.close(&sid, asking).await?;
         }
@@ -309,6 +306,7 @@ impl WebChatHost {
     ) -> Result<Ending, LedgerError> {
         match settled {
             Ok(true) => Ok(Ending::Closed),
+            // Where nobody else has written meanwhile, it is due still, and looked for in the next sweep.
             Ok(false) => Ok(Ending::Left),
             Err(Trouble::Ledger(error)) => Err(error),
             Err(Trouble::Twilio(error)) => {
@@ -325,23 +323,38 @@ impl WebChatHost {
     /// closed.
     async fn close_if_silent(&self, chat: &WebChat, deadline: Deadline) -> Result<bool, Trouble> {
         let asking = deadline.leaving(RECORDING_TIME);
-        let twilio = &self.opener.twilio;
         if let Some(sid) = &chat.conversation
-            && self.is_open(sid, asking).await?
+            && self.is_silent(&chat.guest, sid, asking).await?
         {
-            let guest = Some(chat.guest.as_str());
-            let is_theirs =
-                |identity: &Option<Personal<String>>| identity.as_ref().map(|one| one.as_str()) == guest;
-            let messages = twilio.newest_messages(sid, asking).await?.items;
-            let is_silent = !messages.iter().any(|message| is_theirs(&message.author));
-            let participants = twilio.participants(sid, asking).await?.items;
-            if is_silent && participants.iter().all(|one| is_theirs(&one.identity)) {
-                self.opener.metrics.count(Metric::WebChatAbandoned);
-                return self.close(chat, deadline).await;
-            }
+            self.opener.metrics.count(Metric::WebChatAbandoned);
+            return self.close(chat, deadline).await;
         }
         self.is_over(chat, deadline).await?;
         Ok(false)
+    }
+
+    /// Whether a conversation is open in which the guest has said nothing, and nobody else takes part.
+    async fn is_silent(
+        &self,
+        guest: &Guest,
+        sid: &ConversationSid,
+        asking: Deadline,
+    ) -> Result<bool, Trouble> {
+        let record = self.opener.ledger.get(sid, asking).await?;
+        let is_untouched = record.is_none_or(|record| record.stage == conversation::Stage::Seen);
+        if !is_untouched || !self.is_open(sid, asking).await? {
+            return Ok(false);
+        }
+        // A webhook may have been lost.
+        let twilio = &self.opener.twilio;
+        let is_theirs =
+            |who: &Option<Personal<String>>| who.as_ref().is_some_and(|who| who.as_str() == guest.as_str());
+        let messages = twilio.newest_messages(sid, asking).await?.items;
+        if messages.iter().any(|message| is_theirs(&message.author)) {
+            return Ok(false);
+        }
+        let participants = twilio.participants(sid, asking).await?.items;
+        Ok(participants.iter().all(|one| is_theirs(&one.identity)))
     }
 
     /// Whether a chat's conversation is open at Twilio.

@@ -1,6 +1,9 @@
 //! Web chats: how they begin, go on and end, and what becomes of them when everything breaks.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use flexglue::local::{gateway::Routes, system};
@@ -14,8 +17,10 @@ use futures_util::future::BoxFuture;
 use http::{Method, Request, Response};
 use serde_json::{Value, json};
 use shared::{
+    parts::Parts,
     transport::{Transport, TransportError},
     web_chat::{Stage, WebChat},
+    web_chat_host::{NotBegun, Wanted},
 };
 use simulator::{ConversationState, Fault, Matcher, Misbehaviour, Reason, TaskStatus, Times};
 
@@ -284,6 +289,8 @@ async fn a_chat_in_which_nothing_was_said_is_closed_once_nobody_can_come_back() 
     let joined = begin(&front, &json!({})).await;
     rig.joins(&joined.text("conversationSid"), "alice").await;
     rig.deliver_all(&front).await;
+    let unheard = begun(&front).await;
+    let _never_delivered = rig.system.twilio.take_webhooks();
     rig.pass(Duration::from_mins(30)).await;
     assert_eq!(refresh(&front, &refreshed.text("token")).await.status, 200);
     for _ in 0..30 {
@@ -298,10 +305,12 @@ async fn a_chat_in_which_nothing_was_said_is_closed_once_nobody_can_come_back() 
         rig.sweep_after_a_minute().await;
     }
     assert_eq!(state(&rig, &refreshed), ConversationState::Closed);
-    for open in [&spoken, &joined] {
+    for open in [&spoken, &joined, &unheard] {
         assert_eq!(state(&rig, open), ConversationState::Active);
     }
-    assert_eq!(rig.live_interactions(&spoken.text("conversationSid")).len(), 1);
+    for served in [&spoken, &unheard] {
+        assert_eq!(rig.live_interactions(&served.text("conversationSid")).len(), 1);
+    }
     assert!(chats(&rig).await.iter().all(|chat| chat.stage == Stage::Over));
     assert_eq!(rig.metric("WebChatAbandoned"), 2);
 }
@@ -464,6 +473,29 @@ async fn who_wakes_up_after_the_sweeper_has_closed_its_chat_gives_no_token() {
     }
 }
 
+/// However much time an invocation has: who begins a chat asks within its lease only.
+#[tokio::test(start_paused = true)]
+async fn the_right_to_make_a_chat_ends_with_the_lease() {
+    let rig = Rig::new();
+    let gate = Gate::after(1);
+    let world = rig.system.world_through(|to| to, |to| gate.wire(to)).await;
+    let host = Parts::new("test", &rig.system.settings, &world).host;
+    let wanted = Wanted {
+        address: rig.system.settings.web_chat_address().unwrap(),
+        customer_name: "Ada".to_owned().into(),
+        pre_engagement: "{}".to_owned().into(),
+        customer_id: None,
+        query: None,
+        token_until: rig.system.clock.now() + Duration::from_hours(1),
+    };
+    let frozen = tokio::spawn(async move { host.begin(wanted, forever()).await });
+    gate.reached().await;
+    rig.pass(Duration::from_secs(16)).await;
+    gate.open();
+    assert!(matches!(frozen.await.unwrap(), Err(NotBegun::NotNow { .. })));
+    assert!(rig.system.twilio.requests().is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn killed_at_any_step_of_its_end_a_chat_is_closed_by_one_sweep() {
     let mut deaths = 0;
@@ -571,6 +603,51 @@ async fn a_guest_of_another_name_gets_no_token_that_leads_nowhere() {
     rig.sweep_after_a_minute().await;
     assert_sound(&rig, "another identity").await;
     assert!(rig.system.twilio.conversations().iter().all(|one| one.state == ConversationState::Closed));
+}
+
+/// Keeps back what is to make a web chat, and says that it is lost.
+#[derive(Clone, Debug)]
+struct Slow {
+    to: Arc<dyn Transport>,
+    kept: Arc<Mutex<Option<Request<Bytes>>>>,
+}
+
+impl Transport for Slow {
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, TransportError>> {
+        if !request.uri().path().ends_with("/WebChats") {
+            return self.to.send(request);
+        }
+        *self.kept.lock().unwrap() = Some(request);
+        Box::pin(async { Err(TransportError::Lost) })
+    }
+}
+
+/// Twilio makes the chat, but long after everybody has stopped waiting for its answer.
+#[tokio::test(start_paused = true)]
+async fn a_chat_that_turns_up_late_is_closed_all_the_same() {
+    for seconds in [0, 10, 70, 100] {
+        let rig = Rig::new();
+        let kept = Arc::new(Mutex::new(None));
+        let slow = |to| Arc::new(Slow { to, kept: Arc::clone(&kept) }) as Arc<dyn Transport>;
+        let world = rig.system.world_through(slow, |to| to).await;
+        assert_eq!(begin(&rig.front_in(&world), &json!({"query": "Hello"})).await.status, 503);
+        let mut passed = 0;
+        while passed < seconds {
+            passed += 10;
+            rig.pass(Duration::from_secs(10)).await;
+            if passed % 60 == 0 {
+                rig.sweep().await;
+            }
+        }
+        let request = kept.lock().unwrap().take().unwrap();
+        rig.system.twilio.call(request).await.unwrap();
+        assert_eq!(rig.system.twilio.conversations().len(), 1);
+        for _ in 0..3 {
+            rig.sweep_after_a_minute().await;
+        }
+        assert_sound(&rig, &format!("after {seconds} s")).await;
+        assert!(chats(&rig).await.iter().all(|chat| chat.stage == Stage::Over), "{seconds} s");
+    }
 }
 
 /// A table that cannot be written: nobody is let in, and nothing is made.

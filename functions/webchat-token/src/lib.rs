@@ -142,11 +142,8 @@ impl WebchatToken {
     ) -> Result<Response<Bytes>, Refused> {
         let form = Form::read(body).map_err(|wrong| Box::new(invalid(wrong)))?;
         let credentials = self.credentials().await?;
-        let keys = credentials.api_keys();
-        let key = keys.first().ok_or_else(|| {
-            tracing::error!("the secret holds no api_key_sid and api_key_secret: no token can be signed");
-            unavailable(ASK_AGAIN)
-        })?;
+        let keys = keys(&credentials)?;
+        let key = &keys[0];
         let now = self.now();
         let customer = match &form.customer_token {
             None => None,
@@ -206,15 +203,12 @@ impl WebchatToken {
         let (Stage::Open { .. }, Some(conversation)) = (&chat.stage, &chat.conversation) else {
             return Err(over());
         };
-        let session_until = chat.created_at + self.settings.session;
-        if session_until <= self.now() {
-            return Err(over());
-        }
         self.limit(&format!("webchat-refresh#{}", chat.guest), REFRESHES_PER_MINUTE, deadline).await?;
         if !self.is_open(conversation, deadline).await? {
             self.host.has_been_closed(&chat, deadline).await.map_err(|error| self.unavailable(&error))?;
             return Err(over());
         }
+        let session_until = chat.created_at + self.settings.session;
         let token_until = (self.now() + self.settings.token_ttl).min(session_until);
         let guest = chat.guest.clone();
         let refreshed = self.host.refresh(chat, token_until, self.settings.session, deadline).await;
@@ -263,7 +257,7 @@ impl WebchatToken {
 
     /// Whose token it is, and the key that signs the next.
     async fn guest_of(&self, token: &str) -> Result<Result<(Guest, ApiKey), TokenRefused>, Refused> {
-        let keys = self.credentials().await?.api_keys();
+        let keys = keys(&*self.credentials().await?)?;
         let now = self.now();
         let mut refused = TokenRefused::Forged;
         for key in &keys {
@@ -362,6 +356,7 @@ impl WebchatToken {
 
     fn token_refused(&self, error: &str, detail: &str) -> Refused {
         self.count(Metric::TokenRefused);
+        tracing::warn!(error, "a token is refused");
         problem(StatusCode::FORBIDDEN, error, detail).into()
     }
 
@@ -415,6 +410,18 @@ fn route(request: &RawRequest) -> Result<(Route, Map<String, Value>), Refused> {
         }
     };
     Err(problem(status, error, detail).into())
+}
+
+/// The keys whose tokens are accepted, one at least, the one that signs first.
+fn keys(credentials: &Credentials) -> Result<Vec<ApiKey>, Refused> {
+    let keys = credentials.api_keys();
+    if keys.is_empty() {
+        tracing::error!(
+            "the secret holds no api_key_sid and api_key_secret: no token can be signed or checked"
+        );
+        return Err(unavailable(ASK_AGAIN));
+    }
+    Ok(keys)
 }
 
 /// By what requests from one source address are counted: a digest that nobody without the key can make, of an IPv4

@@ -50,6 +50,9 @@ pub const REMEMBER_REACH: Duration = Duration::from_hours(48);
 /// How long after its last token ended a web chat is looked at: clocks differ.
 pub const AFTER_TOKEN: Duration = Duration::from_mins(1);
 
+/// For how long a web chat whose making was not answered is looked for: Twilio may be slow. Its tokens nobody has.
+pub const WEB_CHAT_MAY_TURN_UP: Duration = Duration::from_mins(2);
+
 /// How long a web chat that is over is remembered: longer than any token lives, so that each is found to be over.
 pub const REMEMBER_WEB_CHAT: Duration = Duration::from_hours(48);
 
