@@ -9,6 +9,7 @@
 )]
 
 pub mod chat;
+pub mod front;
 pub mod loopback;
 pub mod outbound;
 pub mod rig;

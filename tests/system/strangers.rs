@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use flexglue::local::{
-    gateway::{self, EventShape, Origin, Routes},
+    gateway::{EventShape, Routes},
     system::{API_KEY, END_CHAT_PATH, INIT_WEBCHAT_PATH, REFRESH_TOKEN_PATH, SITE_ORIGIN},
 };
 use flexglue_tests::{
     chat::{begin, begun, end, from_source, refresh, sent},
+    front::handed_over,
     outbound::{Told, request},
     rig::{Rig, forever},
     turnstile::{self, Mood, Turnstile},
@@ -208,19 +209,6 @@ fn bad_methods() -> Vec<Bad> {
     bad
 }
 
-/// A request as a function URL hands it over, which has no routes of its own.
-fn handed_over(request: &Request<Bytes>) -> RawRequest {
-    let origin = Origin {
-        domain_name: "x.lambda-url.eu-west-1.on.aws".to_owned(),
-        stage: "$default".to_owned(),
-        source_ip: "203.0.113.1".to_owned(),
-        request_id: "r".to_owned(),
-        time_epoch_ms: 0,
-    };
-    let event = gateway::event(EventShape::FunctionUrl, request, &origin);
-    RawRequest::from_lambda(serde_json::from_value(event).unwrap()).unwrap()
-}
-
 #[tokio::test(start_paused = true)]
 async fn whatever_is_sent_that_is_not_good_is_refused_and_changes_nothing() {
     let rig = Rig::new();
@@ -237,7 +225,10 @@ async fn whatever_is_sent_that_is_not_good_is_refused_and_changes_nothing() {
     for Bad { what, request, status, error } in all {
         let route = format!("{what}: {} {}", request.method(), request.uri().path());
         let is_from_site = request.headers().get("origin").is_some_and(|origin| origin == SITE_ORIGIN);
-        let answer = function.handle(handed_over(&request), forever()).await;
+        // As a function URL hands it over, which has no routes of its own.
+        let event = handed_over(EventShape::FunctionUrl, &request, "203.0.113.1");
+        let raw = RawRequest::from_lambda(serde_json::from_value(event).unwrap()).unwrap();
+        let answer = function.handle(raw, forever()).await;
         let told = Told::of(&answer);
         assert_eq!((told.status, &*told.text("error")), (status, error), "{route}: {told:?}");
         assert_eq!(answer.headers().contains_key("access-control-allow-origin"), is_from_site, "{route}");

@@ -7,50 +7,23 @@
     reason = "these are tests, helpers and all"
 )]
 
-use bytes::Bytes;
-use flexglue::local::event::{EventShape, Origin, event};
+use flexglue::local::event::EventShape;
 use flexglue_tests::{
+    front::{Answered, handed_over, invoke},
     loopback::{Account, TABLE},
     outbound::{asked, reach, request, with},
     runtime_api::Instance,
 };
-use http::{Method, Request};
+use http::Method;
 use serde_json::{Value, json};
 use simulator::{ConversationState, Fault, Matcher, Misbehaviour, Times, Unreachable};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_outbound-participant");
 const CUSTOMER: &str = "+15551230001";
 const OURS: &str = "+15557770000";
+const SOURCE: &str = "192.0.2.1";
 
-fn front(shape: EventShape, request: &Request<Bytes>) -> Value {
-    let origin = Origin {
-        domain_name: "abcdef1234.execute-api.us-east-1.amazonaws.com".to_owned(),
-        stage: "$default".to_owned(),
-        source_ip: "192.0.2.1".to_owned(),
-        request_id: "JKJaXmPLvHcESHA=".to_owned(),
-        time_epoch_ms: 1_795_237_200_000,
-    };
-    event(shape, request, &origin)
-}
-
-/// An answer: its status and its body, where that is JSON.
-#[derive(Debug)]
-struct Told {
-    status: u64,
-    body: Value,
-    headers: Value,
-}
-
-async fn invoke(function: &Instance, request: &Request<Bytes>) -> Told {
-    let answer = function.invoke(front(EventShape::HttpApi, request)).await.unwrap();
-    Told {
-        status: answer["statusCode"].as_u64().unwrap(),
-        body: serde_json::from_str(answer["body"].as_str().unwrap()).unwrap_or_default(),
-        headers: answer["headers"].clone(),
-    }
-}
-
-async fn ask(function: &Instance, key: &str, body: &Value) -> Told {
+async fn ask(function: &Instance, key: &str, body: &Value) -> Answered {
     invoke(function, &asked(key, body)).await
 }
 
@@ -113,7 +86,8 @@ async fn every_front_end_is_understood() {
     let shapes = [EventShape::HttpApi, EventShape::FunctionUrl, EventShape::RestApi, EventShape::Alb];
     for (number, shape) in shapes.into_iter().enumerate() {
         let body = body(&account, "agent", &json!({"to": format!("+1555123000{number}")}));
-        let answer = function.invoke(front(shape, &asked(&number.to_string(), &body))).await.unwrap();
+        let answer =
+            function.invoke(handed_over(shape, &asked(&number.to_string(), &body), SOURCE)).await.unwrap();
         assert_eq!(answer["statusCode"], 201, "{shape:?}: {answer}");
     }
 }
@@ -124,14 +98,16 @@ async fn every_front_end_is_understood() {
 async fn replies_to_a_reminder_come_back_to_where_it_was_asked_for() {
     let (account, function) = start().await;
     let reminder = |number: u32| body(&account, "system", &json!({"to": format!("+1555123000{number}")}));
-    let answer = function.invoke(front(EventShape::HttpApi, &asked("k1", &reminder(1)))).await.unwrap();
+    let answer =
+        function.invoke(handed_over(EventShape::HttpApi, &asked("k1", &reminder(1)), SOURCE)).await.unwrap();
     assert_eq!(answer["statusCode"], 201, "{answer}");
     let webhook = account.twilio.conversations().remove(0).webhooks.remove(0).target;
     let simulator::Target::Webhook { url, method, filters } = webhook else { panic!("{webhook:?}") };
     let expected = "https://abcdef1234.execute-api.us-east-1.amazonaws.com/webhooks/conversations";
     assert_eq!((&*url, method), (expected, Method::POST));
     assert!(filters.contains(&"onMessageAdded".to_owned()));
-    let answer = function.invoke(front(EventShape::Alb, &asked("k2", &reminder(2)))).await.unwrap();
+    let answer =
+        function.invoke(handed_over(EventShape::Alb, &asked("k2", &reminder(2)), SOURCE)).await.unwrap();
     assert_eq!(answer["statusCode"], 422, "{answer}");
     assert!(answer["body"].as_str().unwrap().contains("PUBLIC_BASE_URL"));
 }
@@ -284,7 +260,7 @@ async fn killed_in_the_middle_it_is_written_down_and_due() {
     let (account, function) = start().await;
     let on = Matcher::route("POST /v1/Interactions");
     account.twilio.misbehave(Fault { on, times: Times::Forever, what: Misbehaviour::Hang });
-    let event = front(EventShape::HttpApi, &asked("k1", &body(&account, "agent", &json!({}))));
+    let event = handed_over(EventShape::HttpApi, &asked("k1", &body(&account, "agent", &json!({}))), SOURCE);
     let reached = async {
         while account.twilio.requests().iter().all(|request| request.path != "/v1/Interactions") {
             tokio::task::yield_now().await;

@@ -7,66 +7,29 @@
     reason = "these are tests, helpers and all"
 )]
 
-use bytes::Bytes;
 use flexglue::local::{
-    event::{EventShape, Origin, event},
+    event::EventShape,
     system::{API_KEY, END_CHAT_PATH, INIT_WEBCHAT_PATH, REFRESH_TOKEN_PATH, SITE_ORIGIN, WEB_CHAT},
 };
 use flexglue_tests::{
     chat::sent,
+    front::{Answered, handed_over, invoke},
     loopback::{Account, TABLE},
     outbound::request,
     runtime_api::Instance,
     turnstile::{self, Mood, Turnstile},
 };
-use http::{Method, Request};
+use http::Method;
 use serde_json::{Value, json};
 use simulator::{Address, ConversationState, Fault, Matcher, Misbehaviour, Reason, Times};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_webchat-token");
 
-fn front(shape: EventShape, request: &Request<Bytes>, source_ip: &str) -> Value {
-    let origin = Origin {
-        domain_name: "abcdef1234.execute-api.us-east-1.amazonaws.com".to_owned(),
-        stage: "$default".to_owned(),
-        source_ip: source_ip.to_owned(),
-        request_id: "JKJaXmPLvHcESHA=".to_owned(),
-        time_epoch_ms: 1_795_237_200_000,
-    };
-    event(shape, request, &origin)
-}
-
-/// An answer: its status, its body where that is JSON, and its headers.
-#[derive(Debug)]
-struct Told {
-    status: u64,
-    body: Value,
-    headers: Value,
-}
-
-impl Told {
-    fn of(answer: &Value) -> Self {
-        Self {
-            status: answer["statusCode"].as_u64().unwrap(),
-            body: serde_json::from_str(answer["body"].as_str().unwrap()).unwrap_or_default(),
-            headers: answer["headers"].clone(),
-        }
-    }
-
-    fn text(&self, name: &str) -> &str {
-        self.body[name].as_str().unwrap_or_default()
-    }
-}
-
-async fn invoke(function: &Instance, request: &Request<Bytes>) -> Told {
-    Told::of(&function.invoke(front(EventShape::HttpApi, request, "192.0.2.1")).await.unwrap())
-}
-
-async fn post(function: &Instance, path: &str, body: &Value) -> Told {
+async fn post(function: &Instance, path: &str, body: &Value) -> Answered {
     invoke(function, &sent(path, "192.0.2.1", &body.to_string())).await
 }
 
-async fn begin(function: &Instance) -> Told {
+async fn begin(function: &Instance) -> Answered {
     post(function, INIT_WEBCHAT_PATH, &json!({"formData": {"friendlyName": "Ada", "query": "Hello"}})).await
 }
 
@@ -99,7 +62,7 @@ async fn start(variables: &[(&str, &str)]) -> (Account, Instance) {
     (account, function)
 }
 
-fn state(account: &Account, told: &Told) -> ConversationState {
+fn state(account: &Account, told: &Answered) -> ConversationState {
     account.twilio.conversation(told.text("conversationSid")).unwrap().state
 }
 
@@ -139,7 +102,7 @@ async fn every_front_end_is_understood_and_says_where_a_request_is_from() {
     for (number, shape) in shapes.into_iter().enumerate() {
         let source = format!("192.0.2.{number}");
         for status in [200, 429] {
-            let event = front(shape, &sent(INIT_WEBCHAT_PATH, &source, "{}"), &source);
+            let event = handed_over(shape, &sent(INIT_WEBCHAT_PATH, &source, "{}"), &source);
             let answer = function.invoke(event).await.unwrap();
             assert_eq!(answer["statusCode"], status, "{shape:?}: {answer}");
         }
@@ -239,7 +202,7 @@ async fn killed_in_the_middle_it_is_written_down_and_due() {
     let on = Matcher::route("POST /v1/Conversations/{sid}/Messages");
     account.twilio.misbehave(Fault { on, times: Times::Forever, what: Misbehaviour::Hang });
     let body = json!({"formData": {"query": "Hello"}}).to_string();
-    let event = front(EventShape::HttpApi, &sent(INIT_WEBCHAT_PATH, "192.0.2.1", &body), "192.0.2.1");
+    let event = handed_over(EventShape::HttpApi, &sent(INIT_WEBCHAT_PATH, "192.0.2.1", &body), "192.0.2.1");
     let reached = async {
         while account.twilio.requests().iter().all(|request| !request.path.ends_with("/Messages")) {
             tokio::task::yield_now().await;
