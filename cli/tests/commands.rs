@@ -45,7 +45,8 @@ struct Dev {
 impl Dev {
     async fn start() -> Self {
         let mut process = Command::new(BINARY)
-            .args(["dev", "--listen", "127.0.0.1:0", "--twilio", "127.0.0.1:0", "--dynamodb", "127.0.0.1:0"])
+            .args(["dev", "--listen", "127.0.0.1:0", "--twilio", "127.0.0.1:0"])
+            .args(["--dynamodb", "127.0.0.1:0", "--page", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
@@ -121,6 +122,21 @@ async fn dev_serves_all_of_it_and_its_lines_can_be_pasted() {
         }
     });
     assert_eq!(found.await.expect("the task appears"), Some(1));
+}
+
+/// The page is there, and web chats begin on its origin and on no other.
+#[tokio::test]
+async fn dev_serves_a_page_on_which_web_chats_begin() {
+    let dev = Dev::start().await;
+    let page = dev.line("web chat")[2].clone();
+    assert_eq!(dev.ask(Method::GET, &page, &[], "").await.0, 200);
+    let origin = page.trim_end_matches('/');
+    let begin = dev.line("functions")[1].replace("/webhooks/conversations", "/initWebchat");
+    for (origin, status) in [(origin, 200), (&origin.replace("127.0.0.1", "localhost"), 403)] {
+        let headers = [("content-type", "application/json"), ("origin", origin)];
+        let (answered, body) = dev.ask(Method::POST, &begin, &headers, "{}").await;
+        assert_eq!((answered, body["token"].is_string()), (status, status == 200), "{origin}");
+    }
 }
 
 /// The README's lines for reaching out are run as they stand, but for the port.

@@ -18,7 +18,7 @@
 //! again if it is told ([`Twilio::webhook_answered`]) that its delivery failed.
 //!
 //! How it is laid out: `twilio` is the handle, `people` what customers and agents do, `serve` the same over
-//! HTTP. A call is read by `call`, checked by `parameters` and answered through `answer` or, for lists,
+//! HTTP, to pages of other origins as well (`cors`). A call is read by `call`, checked by `parameters` and answered through `answer` or, for lists,
 //! `page`; `access_token` tells who a chat user is. `world` holds the state and lets time pass in it
 //! (`agenda`); `webhooks` keeps what is to be delivered, `retries` decides what is delivered again, `limits`
 //! what is too often and `faults` what goes wrong. There is a folder for each API and in it a file for each
@@ -30,6 +30,7 @@ mod answer;
 mod call;
 mod clock;
 mod conversations;
+mod cors;
 mod dates;
 mod faults;
 mod flex;

@@ -13,6 +13,7 @@ use http_body_util::{BodyExt, Limited};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::cors;
 use crate::faults::Lost;
 use crate::twilio::Twilio;
 
@@ -45,10 +46,19 @@ impl Twilio {
 }
 
 async fn answer(State(served): State<Served>, request: Request) -> Response {
+    if let Some(answer) = cors::preflight(&request) {
+        return answer;
+    }
+    let is_for_page = cors::shows_token(&request);
     let mut stopped = served.stopped.subscribe();
     tokio::select! {
         answer = call(&served.twilio, request) => match answer {
-            Ok(answer) => answer.map(Body::from),
+            Ok(mut answer) => {
+                if is_for_page {
+                    cors::let_read(answer.headers_mut());
+                }
+                answer.map(Body::from)
+            }
             Err(Lost) => break_off(),
         },
         _ = stopped.wait_for(|stopped| *stopped) => break_off(),
@@ -76,24 +86,16 @@ mod tests {
     use crate::testing::Sim;
     use crate::{Fault, Matcher, Misbehaviour, Times};
 
-    /// What comes back for a call over TCP until the connection is closed.
-    async fn exchange(sim: &Sim, what: Option<Misbehaviour>) -> String {
-        if let Some(what) = what {
-            sim.twilio.misbehave(Fault { on: Matcher::Any, times: Times::Next(1), what });
-        }
+    /// What comes back over TCP, until the connection is closed, for a request that begins so.
+    async fn exchange(sim: &Sim, request: &str) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(sim.twilio.clone().serve(listener, async {
             let _ = stopped.await;
         }));
-        let request = sim.request("POST", "/conversations/v1/Conversations", &[]);
-        let user = request.headers()["authorization"].to_str().expect("text").to_owned();
         let mut stream = TcpStream::connect(address).await.expect("a connection");
-        let head = format!(
-            "POST /conversations/v1/Conversations HTTP/1.1\r\nHost: localhost\r\nAuthorization: {user}\r\n\
-             Content-Length: 0\r\nConnection: close\r\n\r\n"
-        );
+        let head = format!("{request}Host: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         stream.write_all(head.as_bytes()).await.expect("sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.expect("read");
@@ -102,17 +104,57 @@ mod tests {
         answer
     }
 
+    /// The beginning of a request of the account's that makes a conversation.
+    fn creation(sim: &Sim) -> String {
+        let request = sim.request("POST", "/conversations/v1/Conversations", &[]);
+        let user = request.headers()["authorization"].to_str().expect("text");
+        format!("POST /conversations/v1/Conversations HTTP/1.1\r\nAuthorization: {user}\r\n")
+    }
+
     #[tokio::test]
     async fn calls_are_answered_over_http() {
-        let answer = exchange(&Sim::new(), None).await;
+        let sim = Sim::new();
+        let answer = exchange(&sim, &creation(&sim)).await;
         assert!(answer.starts_with("HTTP/1.1 201 Created"), "{answer}");
         assert!(answer.contains("\"sid\":\"CH"), "{answer}");
+        assert!(!answer.contains("access-control-"), "no page has the password: {answer}");
+    }
+
+    #[tokio::test]
+    async fn a_page_may_call_with_an_access_token_and_read_whatever_is_answered() {
+        let sim = Sim::new();
+        let asked = "OPTIONS /v1/Conversations/CH1 HTTP/1.1\r\nOrigin: https://shop.example\r\n\
+                     Access-Control-Request-Method: GET\r\nAccess-Control-Request-Headers: authorization\r\n";
+        let answer = exchange(&sim, asked).await;
+        assert!(answer.starts_with("HTTP/1.1 204 No Content"), "{answer}");
+        for line in [
+            "access-control-allow-origin: *",
+            "access-control-allow-methods: GET, POST",
+            "access-control-allow-headers: authorization, content-type",
+        ] {
+            assert!(answer.contains(line), "{answer}");
+        }
+        assert!(sim.twilio.requests().is_empty());
+        for (token, status) in [(sim.token("guest-1"), "404"), ("forged".to_owned(), "401")] {
+            let call = format!("GET /v1/Conversations/CH1 HTTP/1.1\r\nAuthorization: Bearer {token}\r\n");
+            let answer = exchange(&sim, &call).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+            assert!(answer.contains("access-control-allow-origin: *"), "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn options_that_no_browser_asks_for_are_a_call_like_any_other() {
+        let answer = exchange(&Sim::new(), "OPTIONS /v1/Conversations HTTP/1.1\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 401") && !answer.contains("access-control-"), "{answer}");
     }
 
     #[tokio::test]
     async fn a_lost_answer_closes_the_connection_without_a_byte() {
         let sim = Sim::new();
-        assert_eq!(exchange(&sim, Some(Misbehaviour::LostAfter)).await, "");
+        let what = Misbehaviour::LostAfter;
+        sim.twilio.misbehave(Fault { on: Matcher::Any, times: Times::Next(1), what });
+        assert_eq!(exchange(&sim, &creation(&sim)).await, "");
         assert_eq!(sim.twilio.conversations().len(), 1);
     }
 

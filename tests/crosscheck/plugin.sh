@@ -45,7 +45,7 @@ cd "$root"
 # As the tests build it, so that nothing is built twice with other features.
 cargo test --quiet --workspace --test commands --no-run
 "${CARGO_TARGET_DIR:-target}/debug/flexglue" dev --listen 127.0.0.1:0 --twilio 127.0.0.1:0 --dynamodb 127.0.0.1:0 \
-  >"$folder/dev.log" &
+  --page 127.0.0.1:0 >"$folder/dev.log" &
 dev=$!
 until grep -q 'Stop with' "$folder/dev.log"; do
   kill -0 "$dev" # ends the script where dev has ended

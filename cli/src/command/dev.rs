@@ -1,7 +1,9 @@
-//! `flexglue dev`: every function on one port, behind a front like API Gateway's, beside the embedded DynamoDB
-//! and a simulated Twilio that calls it back over HTTP. Runs until it is stopped.
+//! `flexglue dev`: every function on one port, behind a front like API Gateway's, beside the embedded DynamoDB,
+//! a simulated Twilio that calls it back over HTTP, and a page with a web chat. Runs until it is stopped.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration,
+};
 
 use anstream::println;
 use anyhow::Context as _;
@@ -22,6 +24,7 @@ use super::paint::{FAINT, HEADING, paint};
 use crate::local::{
     dynamodb::Dynamo,
     gateway::{self, EventShape, Function},
+    page::{self, Addresses},
     system::{self, CONVERSATIONS_PATH, OUTBOUND_PATH, Options, SMS_NUMBER, System, call_back},
 };
 
@@ -37,6 +40,9 @@ pub(super) struct Dev {
     /// Where the embedded DynamoDB is served
     #[arg(long, default_value = "127.0.0.1:8000")]
     dynamodb: SocketAddr,
+    /// Where a page to try web chats on is served: a port of 127.0.0.1
+    #[arg(long, default_value = "127.0.0.1:8081")]
+    page: SocketAddr,
     /// Keeps the table in this file; in memory otherwise
     #[arg(long)]
     data: Option<PathBuf>,
@@ -67,9 +73,11 @@ impl Dev {
         let to_functions = bind(self.listen).await?;
         let to_twilio = bind(self.twilio).await?;
         let to_dynamodb = bind(self.dynamodb).await?;
-        let public_url = format!("http://{}", to_functions.local_addr()?);
+        let to_page = bind(self.page).await?;
+        let addresses =
+            Addresses { page: url(&to_page)?, functions: url(&to_functions)?, twilio: url(&to_twilio)? };
         let mut account = simulator::Settings::default();
-        call_back(&mut account, &public_url);
+        call_back(&mut account, &addresses.functions);
         let system = System::new(Options {
             simulator: account,
             dynamo: match &self.data {
@@ -79,8 +87,8 @@ impl Dev {
             clock,
             random: Arc::new(SystemRandom),
             emit: telemetry::stdout(),
-            variables: std::collections::BTreeMap::new(),
-            public_url: public_url.clone(),
+            variables: BTreeMap::from([("WEBCHAT_ALLOWED_ORIGINS", addresses.page.clone())]),
+            public_url: addresses.functions.clone(),
         })?;
         let world = system.world().await;
         let routes = system.front(EventShape::HttpApi, &world).route(
@@ -89,7 +97,7 @@ impl Dev {
             Arc::new(Customer(system.twilio.clone())),
         );
         let sweeper = system.orphan_sweeper(&world);
-        introduce(&system, &public_url, &to_twilio, &to_dynamodb)?;
+        introduce(&system, &addresses, &url(&to_dynamodb)?)?;
 
         let (stop, stopped) = watch::channel(());
         let until = || {
@@ -101,13 +109,16 @@ impl Dev {
         };
         let mut parts = JoinSet::new();
         let dynamo = system.dynamo.clone();
-        let (at_stop, twilio_stop, dynamo_stop) = (until(), until(), until());
+        let (at_stop, twilio_stop, dynamo_stop, page_stop) = (until(), until(), until(), until());
         parts.spawn(async move {
             gateway::serve(to_functions, Arc::new(routes), at_stop).await.map_err(anyhow::Error::from)
         });
         let twilio = system.twilio.clone();
         parts.spawn(async move { twilio.serve(to_twilio, twilio_stop).await.map_err(anyhow::Error::from) });
         parts.spawn(async move { dynamo.serve(to_dynamodb, dynamo_stop).await.map_err(anyhow::Error::from) });
+        parts.spawn(
+            async move { page::serve(to_page, &addresses, page_stop).await.map_err(anyhow::Error::from) },
+        );
         parts.spawn(send_webhooks(system.twilio.clone(), until()));
         parts.spawn(sweep(sweeper, Duration::from_secs(self.sweep_every), until()));
 
@@ -130,14 +141,15 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("{address} cannot be listened on; choose another"))
 }
 
-fn introduce(
-    system: &System,
-    public_url: &str,
-    twilio: &TcpListener,
-    dynamodb: &TcpListener,
-) -> anyhow::Result<()> {
+/// Where a listener is reached.
+fn url(listener: &TcpListener) -> std::io::Result<String> {
+    Ok(format!("http://{}", listener.local_addr()?))
+}
+
+fn introduce(system: &System, addresses: &Addresses, dynamodb: &str) -> anyhow::Result<()> {
+    let Addresses { page, functions, twilio } = addresses;
     let account = system.twilio.settings();
-    let url = format!("{public_url}{CONVERSATIONS_PATH}");
+    let url = format!("{functions}{CONVERSATIONS_PATH}");
     let form: Vec<(String, String)> = [
         ("EventType", "onMessageAdded"),
         ("AccountSid", &account.account_sid),
@@ -153,11 +165,12 @@ fn introduce(
     let signature = simulator::sign(&account.auth_token, &url, &form);
     println!("{}", paint(HEADING, "flexglue dev"));
     println!("  functions         {url}");
-    println!("  simulated Twilio  http://{}   (all its REST APIs)", twilio.local_addr()?);
-    println!("  DynamoDB          http://{}   table {}", dynamodb.local_addr()?, system.settings.table);
+    println!("  simulated Twilio  {twilio}   (all its REST APIs)");
+    println!("  DynamoDB          {dynamodb}   table {}", system.settings.table);
+    println!("  web chat          {page}/   (a page to try it on)");
     println!("\n{}", paint(FAINT, "A customer writes; the simulated Twilio calls the function back:"));
     println!(
-        "  curl --data-urlencode 'from=+15551230001' --data-urlencode 'body=Hello' {public_url}{CUSTOMER_PATH}"
+        "  curl --data-urlencode 'from=+15551230001' --data-urlencode 'body=Hello' {functions}{CUSTOMER_PATH}"
     );
     println!("{}", paint(FAINT, "A webhook by hand, signed with the simulated account's token:"));
     println!("  curl -H 'X-Twilio-Signature: {signature}' -d '{body}' {url}");
@@ -172,19 +185,14 @@ fn introduce(
         "worker_sid": agent.sid, "queue_sid": account.queue_sid, "message": {"body": "Hello"},
     });
     println!(
-        "  curl -H 'X-Flex-Token: {token}' -H 'Content-Type: application/json' -H 'Idempotency-Key: 1' -d '{reach}' {public_url}{OUTBOUND_PATH}"
+        "  curl -H 'X-Flex-Token: {token}' -H 'Content-Type: application/json' -H 'Idempotency-Key: 1' -d '{reach}' {functions}{OUTBOUND_PATH}"
     );
     println!(
         "{}",
         paint(FAINT, "Back ends do it with -H 'Authorization: Bearer local-back-end'; the README has more.")
     );
     println!("{}", paint(FAINT, "What the simulated Twilio holds:"));
-    println!(
-        "  curl -u {}:{} http://{}/v1/Conversations",
-        account.account_sid,
-        account.auth_token,
-        twilio.local_addr()?
-    );
+    println!("  curl -u {}:{} {twilio}/v1/Conversations", account.account_sid, account.auth_token);
     println!("\n{}", paint(FAINT, "Stop with Ctrl-C. What follows are the functions' own log lines."));
     Ok(())
 }
