@@ -16,6 +16,7 @@ mod killed;
 mod messages;
 mod orphans;
 mod outbound;
+mod permissions;
 mod reaching;
 mod set_up;
 mod stories;

@@ -3,6 +3,7 @@
 mod demo;
 mod dev;
 mod paint;
+mod sign;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,8 @@ enum Command {
     Demo(demo::Demo),
     /// Serves every function on one port, beside the embedded DynamoDB and a simulated Twilio
     Dev(dev::Dev),
+    /// Signs a request as Twilio would, and prints the event that Lambda makes of it
+    Sign(sign::Sign),
 }
 
 impl Cli {
@@ -33,6 +36,7 @@ impl Cli {
         match self.command {
             Command::Demo(demo) => demo.run().await,
             Command::Dev(dev) => dev.run().await,
+            Command::Sign(sign) => sign.run(),
         }
     }
 }

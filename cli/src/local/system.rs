@@ -255,11 +255,19 @@ impl System {
     /// The front of API Gateway, with one instance of every function behind it.
     #[must_use]
     pub fn front(&self, shape: EventShape, world: &World) -> Routes {
+        self.front_between(shape, |_| world)
+    }
+
+    /// The same, with each function, by its logical id in the template, in a world of its own.
+    #[must_use]
+    pub fn front_between<'w>(&self, shape: EventShape, world: impl Fn(&'static str) -> &'w World) -> Routes {
         let clock = Arc::clone(&self.clock);
-        let inbound = InProcess(Arc::new(self.inbound_webhook(world)));
-        let events = InProcess(Arc::new(self.taskrouter_events(world)));
-        let outbound: Arc<dyn Function> = Arc::new(InProcess(Arc::new(self.outbound_participant(world))));
-        let chats: Arc<dyn Function> = Arc::new(InProcess(Arc::new(self.webchat_token(world))));
+        let inbound = InProcess(Arc::new(self.inbound_webhook(world("InboundWebhook"))));
+        let events = InProcess(Arc::new(self.taskrouter_events(world("TaskRouterEvents"))));
+        let outbound: Arc<dyn Function> =
+            Arc::new(InProcess(Arc::new(self.outbound_participant(world("OutboundParticipant")))));
+        let chats: Arc<dyn Function> =
+            Arc::new(InProcess(Arc::new(self.webchat_token(world("WebchatToken")))));
         let reach = format!("{OUTBOUND_PATH}/{{id}}");
         let routes = Routes::new(shape, Arc::new(move || clock.now().as_millis()))
             .route(Method::POST, CONVERSATIONS_PATH, Arc::new(inbound))
