@@ -14,6 +14,7 @@ use shared::{
     gateway::{self, HttpFunction},
     parts::World,
     random::SystemRandom,
+    telemetry,
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_flexglue");
@@ -55,7 +56,8 @@ async fn answered(system: &System, world: &World, function: &str, event: &str) -
         }
     };
     let event = serde_json::from_str(event).unwrap();
-    let answer = gateway::invoke(&*function, event, "1", Deadline::within(TIME)).await;
+    let answer =
+        gateway::invoke(&*function, event, telemetry::invocation("1", None), Deadline::within(TIME)).await;
     let answer = serde_json::to_value(answer).unwrap();
     (answer["statusCode"].as_u64(), answer["body"].as_str().unwrap().to_owned())
 }

@@ -185,6 +185,8 @@ pub struct Settings {
     pub web_chat: WebChatSettings,
     /// `TWILIO_REGION`: tokens of web chats name it.
     pub region: Option<String>,
+    /// `METRICS_NAMESPACE`: CloudWatch's namespace for what is counted.
+    pub metrics_namespace: String,
     /// `SWEEP_DISCOVERY_MINUTES`; `None` where nothing is to be discovered.
     pub discovery: Option<Duration>,
 }
@@ -256,6 +258,7 @@ impl Settings {
             None => ["system", "Concierge"].map(str::to_owned).to_vec(),
             Some(_) => reader.list("SYSTEM_AUTHORS"),
         };
+        let metrics_namespace = metrics_namespace(&mut reader);
         let outbound = outbound(&mut reader);
         let web_chat = web_chat(&mut reader);
 
@@ -287,11 +290,25 @@ impl Settings {
                 outbound,
                 web_chat,
                 region: region.map(|label| label.0),
+                metrics_namespace,
                 discovery,
             }),
             _ => Err(ConfigError(reader.wrong)),
         }
     }
+}
+
+/// A [namespace](https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html).
+fn metrics_namespace<V: Fn(&str) -> Option<String>>(reader: &mut Reader<V>) -> String {
+    let namespace = reader.text("METRICS_NAMESPACE").unwrap_or_else(|| "flexglue".to_owned());
+    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"._/#:-".contains(&byte);
+    if namespace.len() > 255 || !namespace.bytes().all(is_good) || namespace.starts_with("AWS/") {
+        reader.wrong(
+            "METRICS_NAMESPACE",
+            "expected letters, digits and ._/#:-, 255 at most, not beginning with AWS/",
+        );
+    }
+    namespace
 }
 
 fn outbound<V: Fn(&str) -> Option<String>>(reader: &mut Reader<V>) -> OutboundSettings {
@@ -535,6 +552,7 @@ mod tests {
             ("WEBCHAT_SESSION_HOURS", "0".to_owned()),
             ("WEBCHAT_CAPTCHA_VERIFY_URL", "verify".to_owned()),
             ("WEBCHAT_CUSTOMER_SECRET", "short".to_owned()),
+            ("METRICS_NAMESPACE", "AWS/Lambda".to_owned()),
         ]);
         let message = read(&variables).unwrap_err().to_string();
         for name in [
@@ -562,6 +580,7 @@ mod tests {
             "WEBCHAT_SESSION_HOURS: expected a whole number from 1 to 720",
             "WEBCHAT_CAPTCHA_VERIFY_URL:",
             "WEBCHAT_CUSTOMER_SECRET: expected a random text of 32",
+            "METRICS_NAMESPACE: expected letters",
         ] {
             assert!(message.contains(name), "{name} in {message}");
         }

@@ -11,11 +11,12 @@ use futures_util::future::BoxFuture;
 use http::{Response, StatusCode};
 use lambda_http::{LambdaEvent, request::LambdaRequest, service_fn};
 use serde::Serialize;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use crate::{
     clock::{Clock, Deadline},
     problem::problem,
+    telemetry,
     webhook::RawRequest,
 };
 
@@ -70,20 +71,13 @@ const ANSWER_LIMIT: Duration = Duration::from_millis(3600);
 /// What an invocation leaves of Lambda's own time limit.
 const LAMBDA_MARGIN: Duration = Duration::from_millis(200);
 
-/// Answers one event.
+/// Answers one event, within the span of its invocation.
 pub async fn invoke(
     function: &dyn HttpFunction,
     event: LambdaRequest,
-    request_id: &str,
+    span: Span,
     deadline: Deadline,
 ) -> Answer {
-    let span = tracing::info_span!(
-        "invocation",
-        request_id,
-        conversation_sid = tracing::field::Empty,
-        interaction_sid = tracing::field::Empty,
-        task_sid = tracing::field::Empty,
-    );
     let response = match RawRequest::from_lambda(event) {
         Ok(request) => function.handle(request, deadline).instrument(span).await,
         Err(error) => {
@@ -109,7 +103,8 @@ pub async fn run(
             let left = Duration::from_millis(context.deadline.saturating_sub(clock.now().as_millis()));
             let deadline =
                 Deadline::within(left.saturating_sub(LAMBDA_MARGIN)).or_sooner(function.answer_limit());
-            Ok::<_, lambda_runtime::Error>(invoke(&*function, payload, &context.request_id, deadline).await)
+            let span = telemetry::invocation(&context.request_id, context.xray_trace_id.as_deref());
+            Ok::<_, lambda_runtime::Error>(invoke(&*function, payload, span, deadline).await)
         }
     }))
     .await

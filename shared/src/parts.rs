@@ -83,6 +83,8 @@ impl Parts {
         };
         let secrets = Arc::new(Secrets::new(source, Arc::clone(&world.clock)));
         let dynamodb = aws_sdk_dynamodb::Client::new(&world.aws);
+        let (clock, emit) = (Arc::clone(&world.clock), Arc::clone(&world.emit));
+        let metrics = Metrics::new(&settings.metrics_namespace, function, clock, emit);
         let opener = Opener {
             ledger: Ledger::new(dynamodb, &settings.table, Arc::clone(&world.random)),
             twilio: Twilio::new(
@@ -91,12 +93,13 @@ impl Parts {
                 Arc::clone(&secrets),
                 settings.account.clone(),
                 settings.bases.clone(),
+                metrics.clone(),
             ),
             clock: Arc::clone(&world.clock),
             random: Arc::clone(&world.random),
             rules: Arc::new(settings.rules.clone()),
             defaults: Arc::new(settings.routing.clone()),
-            metrics: Metrics::new(function, Arc::clone(&world.clock), Arc::clone(&world.emit)),
+            metrics,
         };
         let verifier = Verifier::new(settings.public_base_url.clone());
         Self {

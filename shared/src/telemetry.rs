@@ -79,6 +79,8 @@ pub enum Metric {
     CaptchaRefused,
     /// A caller, a sender, a source address or a site reached its limit.
     RateLimited,
+    /// Twilio asked to slow down.
+    TwilioThrottled,
     /// The state table could not be asked or written.
     TableUnavailable,
     /// Something due could not be dealt with in this sweep.
@@ -93,6 +95,7 @@ pub type Emit = Arc<dyn Fn(&str) + Send + Sync>;
 /// Counts what happens. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
+    namespace: Arc<str>,
     function: &'static str,
     clock: Arc<dyn Clock>,
     emit: Emit,
@@ -113,10 +116,10 @@ pub fn stdout() -> Emit {
 }
 
 impl Metrics {
-    /// Metrics of one function.
+    /// Metrics of one function, in a namespace of CloudWatch's.
     #[must_use]
-    pub fn new(function: &'static str, clock: Arc<dyn Clock>, emit: Emit) -> Self {
-        Self { function, clock, emit }
+    pub fn new(namespace: &str, function: &'static str, clock: Arc<dyn Clock>, emit: Emit) -> Self {
+        Self { namespace: namespace.into(), function, clock, emit }
     }
 
     /// Adds one.
@@ -131,7 +134,7 @@ impl Metrics {
             "_aws": {
                 "Timestamp": self.clock.now().as_millis(),
                 "CloudWatchMetrics": [{
-                    "Namespace": "flexglue",
+                    "Namespace": &*self.namespace,
                     "Dimensions": [["Function"]],
                     "Metrics": [{"Name": name, "Unit": "Count"}],
                 }],
@@ -141,6 +144,23 @@ impl Metrics {
         line[name] = amount.into();
         (self.emit)(&line.to_string());
     }
+}
+
+/// The span of one invocation: every log line of it carries these fields, and what else becomes known. `trace` is
+/// the header that Lambda got it with
+/// ([tracing header](https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader));
+/// its root leads to the lines of everybody else who had a part in the same request.
+#[must_use]
+pub fn invocation(request_id: &str, trace: Option<&str>) -> tracing::Span {
+    let root = trace.and_then(|header| header.split(';').find_map(|part| part.trim().strip_prefix("Root=")));
+    tracing::info_span!(
+        "invocation",
+        request_id,
+        trace_id = root,
+        conversation_sid = tracing::field::Empty,
+        interaction_sid = tracing::field::Empty,
+        task_sid = tracing::field::Empty,
+    )
 }
 
 /// Writes the time of our own clock.
@@ -209,12 +229,64 @@ mod tests {
     use super::*;
     use crate::clock::{Timestamp, TokioClock};
 
+    /// Keeps the last line.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Lines {
+        fn take(&self) -> serde_json::Value {
+            serde_json::from_slice(&std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
+        }
+    }
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Lines {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    #[test]
+    fn the_root_of_a_trace_is_on_every_line_of_its_invocation() {
+        let lines = Lines::default();
+        let clock = Arc::new(TokioClock::starting_at(Timestamp::from_millis(7)));
+        let subscriber = subscriber(clock, LevelFilter::INFO, lines.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            let header = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+            for (trace, expected) in [
+                (Some(header), json!("1-5759e988-bd862e3fe1be46a994272793")),
+                (Some("x"), json!(null)),
+                (None, json!(null)),
+            ] {
+                invocation("r", trace).in_scope(|| tracing::info!("hello"));
+                let line = lines.take();
+                assert_eq!(
+                    (&line["span"]["request_id"], &line["span"]["trace_id"]),
+                    (&json!("r"), &expected)
+                );
+            }
+        });
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_metric_is_a_line_of_embedded_metric_format() {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&lines);
         let clock = Arc::new(TokioClock::starting_at(Timestamp::from_millis(7)));
         let metrics = Metrics::new(
+            "flexglue-prod",
             "inbound-webhook",
             clock,
             Arc::new(move |line| kept.lock().unwrap().push(line.to_owned())),
@@ -224,6 +296,7 @@ mod tests {
         assert_eq!(line["InteractionCreated"], 1);
         assert_eq!(line["Function"], "inbound-webhook");
         assert_eq!(line["_aws"]["Timestamp"], 7);
+        assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Namespace"], "flexglue-prod");
         assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Metrics"][0]["Name"], "InteractionCreated");
     }
 }

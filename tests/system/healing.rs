@@ -65,6 +65,7 @@ async fn what_never_reached_twilio_is_done_by_the_sweeper() {
 async fn a_twilio_that_asks_to_slow_down_once_is_asked_again_at_once() {
     let (rig, sid, answer) = deliver_during(creation(status(429), Times::Next(1))).await;
     assert_eq!(answer, Answer::new(200, "created"));
+    assert_eq!(rig.metric("TwilioThrottled"), 1);
     assert_eq!(rig.live_interactions(&sid).len(), 1);
 }
 

@@ -19,7 +19,7 @@ use shared::{
     ledger::Ledger,
     parts::{Parts, World},
     random::Random,
-    telemetry::Emit,
+    telemetry::{self, Emit},
     transport::Transport,
 };
 use taskrouter_events::TaskRouterEvents;
@@ -303,7 +303,8 @@ impl Function for InProcess {
             let request_id = event["requestContext"]["requestId"].as_str().unwrap_or_default().to_owned();
             let event: LambdaRequest = serde_json::from_value(event).map_err(|error| error.to_string())?;
             let deadline = Deadline::within(self.0.answer_limit());
-            let answer = gateway::invoke(&*self.0, event, &request_id, deadline).await;
+            let span = telemetry::invocation(&request_id, None);
+            let answer = gateway::invoke(&*self.0, event, span, deadline).await;
             serde_json::to_value(answer).map_err(|error| error.to_string())
         })
     }

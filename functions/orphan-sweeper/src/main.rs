@@ -9,7 +9,9 @@ use shared::{
     config::Settings,
     parts::World,
     start::{self, Failure},
+    telemetry,
 };
+use tracing::Instrument as _;
 
 /// What a sweep leaves of Lambda's own time limit.
 const LAMBDA_MARGIN: Duration = Duration::from_secs(2);
@@ -27,7 +29,8 @@ async fn serve() -> Result<(), Failure> {
     let sweep = service_fn(move |event: LambdaEvent<SweepRequest>| async move {
         let left = Duration::from_millis(event.context.deadline.saturating_sub(clock.now().as_millis()));
         let deadline = Deadline::within(left.saturating_sub(LAMBDA_MARGIN));
-        Ok::<_, Failure>(sweeper.sweep(event.payload, deadline).await)
+        let span = telemetry::invocation(&event.context.request_id, event.context.xray_trace_id.as_deref());
+        Ok::<_, Failure>(sweeper.sweep(event.payload, deadline).instrument(span).await)
     });
     lambda_runtime::run(sweep).await
 }

@@ -56,6 +56,7 @@ use crate::{
     random::Random,
     secrets::Secrets,
     sid::AccountSid,
+    telemetry::{Metric, Metrics},
     transport::{Transport, TransportError},
 };
 
@@ -101,6 +102,7 @@ pub struct Twilio {
     secrets: Arc<Secrets>,
     account: AccountSid,
     bases: Arc<Bases>,
+    metrics: Metrics,
 }
 
 /// Tries of one call, the first included.
@@ -182,8 +184,9 @@ impl Twilio {
         secrets: Arc<Secrets>,
         account: AccountSid,
         bases: Bases,
+        metrics: Metrics,
     ) -> Self {
-        Self { transport, random, secrets, account, bases: Arc::new(bases) }
+        Self { transport, random, secrets, account, bases: Arc::new(bases), metrics }
     }
 
     /// Sends a call, again where that is safe, until the deadline.
@@ -244,7 +247,11 @@ impl Twilio {
             Some(Err(TransportError::Lost)) | None => return Err(Doubt::AnswerLost.into()),
         };
         if !response.status().is_success() {
-            return Err(error::from_answer(&response));
+            let error = error::from_answer(&response);
+            if let CallError::Refused(Refusal::Throttled { .. }) = error {
+                self.metrics.count(Metric::TwilioThrottled);
+            }
+            return Err(error);
         }
         // 204: done, and nothing to say.
         let body: &[u8] = if response.body().is_empty() { b"{}" } else { response.body() };

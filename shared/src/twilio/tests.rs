@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use super::*;
 use crate::{
     clock::Timestamp,
-    clock::TokioClock,
+    clock::{Clock, TokioClock},
     random::SeededRandom,
     secrets::{Credentials, Secret, SecretSource},
     sid::{ConversationSid, InteractionChannelSid, InteractionSid},
@@ -66,9 +66,10 @@ fn twilio(answers: impl IntoIterator<Item = Says>) -> (Arc<Script>, Twilio) {
     let twilio = Twilio::new(
         Arc::clone(&script) as Arc<dyn Transport>,
         Arc::new(SeededRandom::new(1)),
-        Arc::new(Secrets::new(SecretSource::Given(credentials), clock)),
+        Arc::new(Secrets::new(SecretSource::Given(credentials), Arc::clone(&clock) as Arc<dyn Clock>)),
         "AC00000000000000000000000000000001".parse().unwrap(),
         Bases::public(None, None),
+        Metrics::new("test", "test", clock, Arc::new(|_| {})),
     );
     (script, twilio)
 }
