@@ -26,11 +26,11 @@ conversations() {
   make "inbound-webhook-$1" "$base/webhooks/conversations" \
     "AccountSid=$account&InstanceSid=$service&ConversationSid=$conversation&$2" "${@:3}"
 }
-message="EventType=onMessageAdded&MessageSid=IM00000000000000000000000000000001&Author=%2B15551230001&Body=Hello&Source=SMS"
-conversations first-message "$message&Index=0"
-conversations second-message "$message&Index=1"
+message="EventType=onMessageAdded&MessageSid=IM00000000000000000000000000000001&Body=Hello&Source=SMS&Index=0"
+conversations first-message "$message&Author=%2B15551230001"
+conversations system-message "$message&Author=Concierge"
 conversations closed "EventType=onConversationStateUpdated&StateFrom=active&StateTo=closed&Reason=TIMER"
-conversations forged "$message&Index=0" --token another-token
+conversations forged "$message&Author=%2B15551230001" --token another-token
 
 attributes=$(printf '%s' "%7B%22flexInteractionSid%22%3A%22KD00000000000000000000000000000001%22%2C%22flexInteraction" \
   "ChannelSid%22%3A%22UO00000000000000000000000000000001%22%2C%22conversationSid%22%3A%22$conversation%22%7D")
