@@ -21,9 +21,11 @@ else
   folder=$(mktemp -d)
 fi
 background=()
+socket=
 finish() {
   for process in "${background[@]}"; do kill "$process" 2>/dev/null || true; done
   wait 2>/dev/null || true
+  [[ -z $socket ]] || rm -rf "$socket"
   [[ $# -gt 0 ]] || rm -rf "$folder"
 }
 trap 'finish "$@"' EXIT
@@ -82,7 +84,9 @@ engine() {
     { apt-get update && apt-get install --yes --no-install-recommends docker.io; } >"$folder/apt.log" 2>&1 </dev/null ||
       return 1
   fi
-  export DOCKER_HOST=unix://$folder/docker.sock
+  # A socket's path may have about a hundred letters.
+  socket=$(mktemp --directory)
+  export DOCKER_HOST=unix://$socket/docker.sock
   dockerd --iptables=false --ip6tables=false --ip-masq=false --ip-forward=false --bip=$bridge/24 \
     --data-root "$folder/docker" --exec-root "$folder/docker-exec" --pidfile "$folder/docker.pid" -H "$DOCKER_HOST" \
     >"$folder/dockerd.log" 2>&1 &
@@ -93,10 +97,15 @@ engine() {
   address=$bridge
 }
 
-# What SAM takes for Amazon's image, which cannot be had everywhere: a shell and a C library.
+# Amazon's image. In an engine of the job's own it is one that SAM takes for it, of a shell and a C library: the real one
+# cannot be had everywhere.
 image() {
   local name=public.ecr.aws/lambda/provided:al2023-x86_64 base=$folder/base
   docker image inspect "$name" >/dev/null 2>&1 && return
+  if [[ $address != "$bridge" ]]; then
+    docker pull --quiet "$name"
+    return
+  fi
   command -v busybox >/dev/null || apt-get install --yes --no-install-recommends busybox-static >>"$folder/apt.log" 2>&1
   rm -rf "$base"
   mkdir -p "$base"/{bin,lib64,lib/x86_64-linux-gnu,tmp,var/task,var/runtime,opt}
