@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the functions with SAM, checks the packages, and gives each function the events of `events/` as
-# `sam local invoke` does, against the simulated Twilio and the embedded DynamoDB of `flexglue dev`.
+# Builds the functions with SAM, checks the packages, and gives each function the events of `events/` by
+# `sam local invoke`, and some of them by `sam local start-api`, against the simulated Twilio and the embedded DynamoDB of `flexglue dev`.
 #
 #   tests/sam/run.sh [FOLDER]
 #
@@ -176,12 +176,29 @@ check_answers() {
   done <"$root/events/expected.tsv"
 }
 
+# One event for each route that is not asked for its state: these were answered before.
+through_the_api() {
+  sam local start-api --port 0 --env-vars "$folder/env.json" --template "$folder/built/template.yaml" \
+    --skip-pull-image --parameter-overrides Architecture=x86_64 >"$folder/api.log" 2>&1 &
+  background+=($!)
+  until grep -q 'Running on' "$folder/api.log"; do
+    kill -0 "${background[-1]}" # ends the script where it has ended
+  done
+  local api
+  api=$(sed -n 's|.*Running on \(http://[^ ]*\).*|\1|p' "$folder/api.log")
+  python3 "$root/tests/sam/api.py" "$api" inbound-webhook-system-message taskrouter-events-workflow-timeout \
+    outbound-participant-bad webchat-token-init webchat-token-preflight webchat-token-forged ||
+    { tail -n 20 "$folder/api.log"; return 1; }
+}
+
 build
 packages
 if engine && image; then
   start_dev
   echo "sam local invoke, in containers:"
   check_answers in_container
+  echo "sam local start-api:"
+  through_the_api
 else
   echo "NO DOCKER ENGINE COULD BE STARTED: sam local was not run; the packages run under SAM's own emulator instead"
   address=127.0.0.1
