@@ -220,6 +220,10 @@ async fn log_lines_carry_the_request_and_the_conversation() {
     rig.front().await.handle(rig.message(CUSTOMER, "hello")).await;
     drop(guard);
     let log = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+    // CloudWatch is paid by the byte: what everybody's first message costs is one line, and one that counts it.
+    let lines: Vec<String> = log.lines().map(str::to_owned).chain(rig.metric_lines()).collect();
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    assert!(lines.iter().map(String::len).sum::<usize>() < 600, "{lines:#?}");
     let line: Value = serde_json::from_str(log.lines().next().expect("the Interaction is logged")).unwrap();
     assert_eq!(line["span"]["conversation_sid"], rig.system.twilio.conversations()[0].sid.as_str());
     assert!(line["span"]["request_id"].is_string());
