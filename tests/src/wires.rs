@@ -149,9 +149,15 @@ impl Transport for Fused {
     }
 }
 
-/// Counts the read units that DynamoDB says it took.
+/// Counts the units that DynamoDB says it took.
 #[derive(Clone, Debug, Default)]
-pub struct Meter(Arc<Mutex<f64>>);
+pub struct Meter(Arc<Mutex<Units>>);
+
+#[derive(Debug, Default)]
+struct Units {
+    read: f64,
+    written: f64,
+}
 
 impl Meter {
     /// A wire to `to`, which is DynamoDB, that is metered.
@@ -163,7 +169,13 @@ impl Meter {
     /// The read units so far.
     #[must_use]
     pub fn read_units(&self) -> f64 {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).read
+    }
+
+    /// The write units so far.
+    #[must_use]
+    pub fn write_units(&self) -> f64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).written
     }
 }
 
@@ -181,7 +193,7 @@ impl Transport for Metered {
                 ["GetItem", "Query", "BatchGetItem"].iter().any(|reading| target.ends_with(reading))
             });
             let asked: Option<serde_json::Value> = serde_json::from_slice(request.body()).ok();
-            if let Some(mut asked) = asked.filter(|_| reads) {
+            if let Some(mut asked) = asked {
                 asked["ReturnConsumedCapacity"] = "TOTAL".into();
                 *request.body_mut() = asked.to_string().into();
             }
@@ -190,8 +202,11 @@ impl Transport for Metered {
             let consumed = &told["ConsumedCapacity"];
             let all = consumed.as_array().cloned().unwrap_or_else(|| vec![consumed.clone()]);
             let units: f64 = all.iter().filter_map(|one| one["CapacityUnits"].as_f64()).sum();
-            assert!(!reads || units > 0.0, "a read is not metered: {told}");
-            *self.meter.0.lock().unwrap_or_else(PoisonError::into_inner) += units;
+            // A write whose condition does not hold is charged as well, and says nothing of it.
+            assert!(!answer.status().is_success() || units > 0.0, "a request is not metered: {told}");
+            let mut meter = self.meter.0.lock().unwrap_or_else(PoisonError::into_inner);
+            *(if reads { &mut meter.read } else { &mut meter.written }) += units;
+            drop(meter);
             Ok(answer)
         })
     }

@@ -9,6 +9,7 @@
 )]
 
 mod callers;
+mod costs;
 mod crowds;
 mod discovery;
 mod healing;
@@ -18,6 +19,7 @@ mod orphans;
 mod outbound;
 mod permissions;
 mod reaching;
+mod rotation;
 mod set_up;
 mod stories;
 mod strangers;

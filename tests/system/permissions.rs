@@ -213,5 +213,21 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
     for function in FUNCTIONS {
         let seen = recorders[function].seen.lock().unwrap().clone();
         assert_eq!(seen, granted(&template, function), "{function}: what it does, and what it may");
+        // One action less or more, anywhere in its role, is seen.
+        for (action, _) in &seen {
+            let one_less = TEMPLATE.replace(&format!(" {action}\n"), " dynamodb:Scan\n");
+            let one_less: Yaml = serde_norway::from_str(&one_less).unwrap();
+            assert_ne!(seen, granted(&one_less, function), "{function} without {action}");
+            let one_more = TEMPLATE.replace(
+                &format!("- {action}\n"),
+                &format!("- {action}\n                  - dynamodb:Scan\n"),
+            );
+            let one_more: Yaml = serde_norway::from_str(&one_more).unwrap();
+            let is_listed = TEMPLATE.contains(&format!("- {action}\n"));
+            assert!(
+                !is_listed || seen != granted(&one_more, function),
+                "{function} with one more than {action}"
+            );
+        }
     }
 }

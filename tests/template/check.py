@@ -4,7 +4,7 @@ which its switches can stand; without an account or a network.
 
 For each: nothing refers to what is not made, nothing waits for itself, the dashboard and the access log are JSON, the
 alias and the gradual deployment are as asked for. And once: no parameter can be changed without effect, every alarm
-and widget watches something that is counted, and every alarm is in the dashboard and in docs/operations.md.
+and widget watches something that is counted, and every alarm is in the dashboard and in docs/runbook.md.
 
 Run it with the Python of SAM CLI's environment, which has samtranslator: .ci/run does.
 """
@@ -241,11 +241,11 @@ def check_once(stack):
     assert len(watched) > 25, watched
     assert watched <= metrics, f"nobody counts {watched - metrics}"
 
-    operations = (ROOT / "docs/operations.md").read_text()
+    operations = (ROOT / "docs/runbook.md").read_text()
     told = [name for name in alarms if not re.search(r"(Errors|Throttles|Slow)$", name)]
     told += ["…Errors", "…Throttles", "…Slow"]
     untold = [name for name in told if f"`{name}`" not in operations]
-    assert not untold, f"docs/operations.md does not know {untold}"
+    assert not untold, f"docs/runbook.md does not know {untold}"
 
 
 def main():
