@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 
 use crate::{
     access_token::ApiKey,
@@ -34,6 +34,12 @@ impl Secret {
     }
 }
 
+impl From<String> for Secret {
+    fn from(value: String) -> Self {
+        Self::new(value)
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
@@ -44,33 +50,55 @@ impl fmt::Debug for Secret {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Credentials {
     /// The account's primary auth token: signs Twilio's requests to us and is the password of ours to it.
+    #[serde(deserialize_with = "required")]
     pub auth_token: Secret,
     /// A second token whose signatures are accepted, for the time of a
     /// [rotation](https://www.twilio.com/docs/iam/api/authtoken).
-    #[serde(default)]
+    #[serde(default, deserialize_with = "filled_in")]
     pub auth_token_secondary: Option<Secret>,
     /// The keys by which back ends call `outbound-participant`. Several, so that one can be replaced without a
     /// gap.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "all_filled_in")]
     pub outbound_api_keys: Vec<Secret>,
     /// The SID of the API key that signs the tokens of web chats.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "filled_in")]
     pub api_key_sid: Option<ApiKeySid>,
     /// Its secret.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "filled_in")]
     pub api_key_secret: Option<Secret>,
     /// The key that signed them before: chats that go on meanwhile are not cut off.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "filled_in")]
     pub api_key_sid_secondary: Option<ApiKeySid>,
     /// Its secret.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "filled_in")]
     pub api_key_secret_secondary: Option<Secret>,
     /// By which a CAPTCHA's verdict is asked for before a web chat begins.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "filled_in")]
     pub webchat_captcha_secret: Option<Secret>,
     /// By which sites sign who their signed-in customers are.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "filled_in")]
     pub webchat_customer_secret: Option<Secret>,
+}
+
+/// A value that nobody has filled in is none: an empty key is one that everybody has.
+fn filled_in<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<String, Error: fmt::Display>,
+{
+    let text: Option<String> = Option::deserialize(deserializer)?;
+    let text = text.filter(|text| !text.trim().is_empty());
+    text.map(T::try_from).transpose().map_err(de::Error::custom)
+}
+
+fn required<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+    filled_in(deserializer)?.ok_or_else(|| de::Error::custom("it is empty"))
+}
+
+fn all_filled_in<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Secret>, D::Error> {
+    let mut secrets: Vec<Secret> = Vec::deserialize(deserializer)?;
+    secrets.retain(|secret| !secret.expose().trim().is_empty());
+    Ok(secrets)
 }
 
 impl Credentials {
@@ -336,6 +364,22 @@ mod tests {
         let (_, secrets) = secrets(&[(200, r#"{"auth_tokn":"s3cret"}"#)]).await;
         let error = secrets.current().await.unwrap_err().to_string();
         assert!(error.contains("auth_token") && !error.contains("s3cret"), "{error}");
+    }
+
+    /// Whoever fills in the secret leaves some of it empty. Anybody could sign with an empty key.
+    #[test]
+    fn what_is_left_empty_is_no_key() {
+        let empty = r#"{"auth_token": "t", "auth_token_secondary": "", "outbound_api_keys": ["", "k", " "],
+            "api_key_sid": "", "api_key_secret": "", "api_key_sid_secondary": null, "webchat_captcha_secret": " ",
+            "webchat_customer_secret": ""}"#;
+        let credentials: Credentials = serde_json::from_str(empty).unwrap();
+        let expected =
+            Credentials { outbound_api_keys: vec![Secret::new("k")], ..Credentials::of(Secret::new("t")) };
+        assert_eq!(credentials, expected);
+        assert_eq!((credentials.signing_tokens().len(), credentials.api_keys().len()), (1, 0));
+        for nothing in [r#"{"auth_token": ""}"#, r#"{"auth_token": null}"#, "{}"] {
+            assert!(serde_json::from_str::<Credentials>(nothing).is_err(), "{nothing}");
+        }
     }
 
     #[test]

@@ -38,6 +38,9 @@ const LONGEST: Duration = Duration::from_hours(1);
 
 const LONGEST_ID: usize = 128;
 
+/// Shorter secrets can be guessed by whoever has one signed text. The one of Secrets Manager nobody else has looked at.
+const SHORTEST_SECRET: usize = 32;
+
 #[derive(Deserialize)]
 struct Header {
     alg: String,
@@ -59,6 +62,10 @@ impl From<JwsError> for ClaimError {
 
 /// Reads a token.
 pub(crate) fn read(token: &str, secret: &Secret, now: Timestamp) -> Result<Customer, ClaimError> {
+    if secret.expose().len() < SHORTEST_SECRET {
+        tracing::error!("webchat_customer_secret has less than 32 characters, and is not believed");
+        return Err(ClaimError::NotSigned);
+    }
     let (header, unverified) = jws::take_apart::<Header>(token)?;
     if header.alg != ALGORITHM {
         return Err(ClaimError::NotSigned);
@@ -126,6 +133,8 @@ mod tests {
             assert_eq!(reads(&json!({"alg": algorithm}), &good), Err(ClaimError::NotSigned), "{algorithm}");
         }
         assert_eq!(reads(&json!({}), &good), Err(ClaimError::NotSigned));
+        let short = Secret::new("0123456789abcdef0123456789abcde");
+        assert_eq!(read(&jws::sign(&header, &good, &short), &short, now), Err(ClaimError::NotSigned));
         for odd in ["", "..", "a.b.c"] {
             assert_eq!(read(odd, &secret(), now), Err(ClaimError::NotSigned), "{odd}");
         }
