@@ -10,22 +10,22 @@ use crate::webhook::RawRequest;
 pub enum BodyError {
     /// It is longer than allowed.
     TooLarge,
-    /// It says of itself that it is something else.
+    /// It says of itself that it is something else, or, where it must say that it is JSON, nothing.
     OtherType,
     /// It is no JSON object.
     NotAnObject,
 }
 
-/// The JSON object that a body of at most `max` bytes is.
+/// The JSON object that a body of at most `max` bytes is; `untyped` where it need not say so by a `Content-Type`.
 ///
 /// # Errors
-/// Where it is longer, of another type, or no such object. A body without a `Content-Type` may be one.
-pub fn json_object(request: &RawRequest, max: usize) -> Result<Map<String, Value>, BodyError> {
+/// Where it is longer, of another type, or no such object.
+pub fn json_object(request: &RawRequest, max: usize, untyped: bool) -> Result<Map<String, Value>, BodyError> {
     if request.is_longer_than(max) {
         return Err(BodyError::TooLarge);
     }
     let content_type = request.headers.get(header::CONTENT_TYPE);
-    if !content_type.is_none_or(|kind| kind.to_str().is_ok_and(is_json)) {
+    if !content_type.map_or(untyped, |kind| kind.to_str().is_ok_and(is_json)) {
         return Err(BodyError::OtherType);
     }
     serde_json::from_slice(&request.body).map_err(|_| BodyError::NotAnObject)

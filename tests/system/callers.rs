@@ -328,5 +328,7 @@ async fn what_is_no_request_is_refused_and_loses_nothing() {
         let answer = send(&front, Method::POST, OUTBOUND_PATH, &headers, body).await;
         assert_eq!(answer.status(), status, "{content_type}: {body:.40}");
     }
+    let untyped = [("authorization", bearer.as_str()), ("idempotency-key", "k2")];
+    assert_eq!(send(&front, Method::POST, OUTBOUND_PATH, &untyped, &good).await.status(), 415);
     assert_eq!(rig.system.twilio.conversations().len(), 1);
 }

@@ -241,7 +241,7 @@ fn route(request: &RawRequest) -> Result<Route, Refused> {
 
 /// The body, which must be a JSON object.
 fn json_object(request: &RawRequest) -> Result<serde_json::Map<String, Value>, Refused> {
-    let (status, error, detail) = match body::json_object(request, MAX_BODY) {
+    let (status, error, detail) = match body::json_object(request, MAX_BODY, false) {
         Ok(object) => return Ok(object),
         Err(BodyError::TooLarge) => {
             (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is longer than 32 KiB.")

@@ -397,7 +397,7 @@ fn route(request: &RawRequest) -> Result<(Route, Map<String, Value>), Refused> {
     if request.method != http::Method::POST {
         return Err(method_not_allowed("POST").into());
     }
-    let (status, error, detail) = match body::json_object(request, MAX_BODY) {
+    let (status, error, detail) = match body::json_object(request, MAX_BODY, true) {
         Ok(body) => return Ok((route, body)),
         Err(BodyError::TooLarge) => {
             (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is longer than 16 KiB.")
