@@ -8,6 +8,7 @@
 //! - out: [`ledger`] (the records in DynamoDB), [`twilio`] (its REST APIs), both through [`transport`]
 //! - handed in: [`clock`], [`random`], [`config`], [`secrets`]; put together in [`parts`], begun in [`start`]
 //! - [`cors`]: browsers from elsewhere; [`access_token`]: what their chat client shows Twilio; [`jws`]: signed JSON
+//! - [`safeguard`]: what the promise rests on, by name
 //! - [`telemetry`] and [`problem`]: what is said about it; [`body`]: what is sent to us; [`personal`] and [`sid`]: types that keep it safe
 
 pub mod access_token;
@@ -31,6 +32,7 @@ pub mod reaching;
 pub mod reception;
 pub mod rescue;
 pub mod routing;
+pub mod safeguard;
 pub mod secrets;
 pub mod sid;
 pub mod signature;

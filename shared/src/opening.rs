@@ -16,6 +16,7 @@ use crate::{
     ledger::{Decision, Ledger, LedgerError},
     random::Random,
     routing::{RoutingDefaults, RoutingRules, new_interaction, reinvite_routing},
+    safeguard::Safeguard,
     sid::ConversationSid,
     telemetry::{Metric, Metrics},
     twilio::{
@@ -184,6 +185,9 @@ impl Opener {
                 self.refused(&claim, status, code, deadline).await
             }
             Err(error @ CallError::Refused(_)) => self.put_off(&claim, &error, deadline).await,
+            Err(error @ CallError::Unknown(_)) if !Safeguard::Doubt.is_on() => {
+                self.put_off(&claim, &error, deadline).await
+            }
             Err(CallError::Unknown(doubt)) => {
                 // It may exist. The claim stands; whoever takes it over looks first.
                 tracing::warn!(%doubt, "it is not known whether the Interaction was created");

@@ -14,6 +14,7 @@ use crate::{
     opening::Opener,
     personal::Personal,
     rescue::Ending,
+    safeguard::Safeguard,
     sid::{AddressSid, ConversationSid},
     telemetry::Metric,
     twilio::{CallError, ConversationState, MessageContent, NewMessage, NewWebChat, Refusal},
@@ -255,6 +256,9 @@ impl WebChatHost {
             vec![sid.clone()]
         } else {
             // The answer to its making was lost, or never came.
+            if !Safeguard::LookForGuest.is_on() {
+                return self.is_over(chat, deadline).await.map_err(Trouble::from);
+            }
             let found = self.opener.twilio.conversations_of_identity(chat.guest.as_str(), asking).await?;
             found.items.into_iter().map(|row| row.conversation_sid).collect()
         };

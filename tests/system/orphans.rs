@@ -581,6 +581,27 @@ async fn a_message_whose_answer_is_lost_is_not_sent_again() {
     assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
 }
 
+/// Found by the simulation: who could not find out took it for not sent.
+#[tokio::test(start_paused = true)]
+async fn a_message_of_which_nobody_can_find_out_is_not_sent_again() {
+    for what in [
+        Misbehaviour::Status { status: 429, code: 20429, retry_after: None },
+        Misbehaviour::Status { status: 503, code: 20503, retry_after: None },
+        Misbehaviour::Hang,
+    ] {
+        let tale = Tale::waiting(&[]).await;
+        let twilio = &tale.rig.system.twilio;
+        twilio.misbehave(fault(MESSAGES, Times::Next(1), Misbehaviour::LostAfter));
+        twilio.misbehave(fault("GET /v1/Conversations/{sid}/Messages", Times::Forever, what));
+        tale.pass(PATIENCE).await;
+        tale.minutes(3).await;
+        assert_eq!(seen(&tale).told, [STILL_WAITING]);
+        twilio.behave();
+        tale.minutes(5).await;
+        assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_message_that_never_arrived_is_sent_again() {
     let tale = Tale::waiting(&[]).await;

@@ -196,6 +196,32 @@ async fn killed_at_any_step_of_any_kind_one_sweep_finishes_or_undoes_it() {
     assert!(deaths > 400, "{deaths} deaths");
 }
 
+/// Found by the simulation: who could not find out took it for not sent.
+#[tokio::test(start_paused = true)]
+async fn a_message_of_which_nobody_can_find_out_is_not_sent_again() {
+    let throttled = Misbehaviour::Status { status: 429, code: 20429, retry_after: None };
+    for what in [throttled, Misbehaviour::Hang] {
+        let case = Case { kind: "system", on_conflict: "reject", before: Before::Nothing };
+        let rig = rig(case).await;
+        let on = |route| Matcher::route(route);
+        let lost = Misbehaviour::LostAfter;
+        let send = on("POST /v1/Conversations/{sid}/Messages");
+        rig.system.twilio.misbehave(Fault { on: send, times: Times::Next(1), what: lost });
+        let look = on("GET /v1/Conversations/{sid}/Messages");
+        rig.system.twilio.misbehave(Fault { on: look, times: Times::Forever, what });
+        let front = rig.front().await;
+        assert_eq!(ask(&front, "k1", &asked(&rig, case)).await.status, 202);
+        for _ in 0..3 {
+            rig.sweep_after_a_minute().await;
+        }
+        rig.system.twilio.behave();
+        for _ in 0..5 {
+            rig.sweep_after_a_minute().await;
+        }
+        assert_sound(&rig, "looked in vain").await;
+    }
+}
+
 /// The same key, asked again after the death, gets what the sweep made of it.
 #[tokio::test(start_paused = true)]
 async fn killed_at_any_step_the_caller_asks_again_and_learns_what_became_of_it() {

@@ -16,6 +16,7 @@ use shared::{
     opening::{Opened, contact_of},
     personal::Personal,
     rescue::{AUTHOR, Ending},
+    safeguard::Safeguard,
     sid::InteractionSid,
     telemetry::Metric,
     twilio::{CallError, ConversationResource, Next, ScopedWebhookResource},
@@ -73,7 +74,7 @@ enum Verdict {
 impl OrphanSweeper {
     /// Goes on with each walk that is due.
     pub(crate) async fn discover(&self, report: &mut SweepReport, deadline: Deadline) {
-        let Some(period) = self.discovery else { return };
+        let Some(period) = self.discovery.filter(|_| Safeguard::Discovery.is_on()) else { return };
         for list in &LISTS {
             match self.walk(list, period * list.rarer, report, deadline).await {
                 Ok(()) => {}

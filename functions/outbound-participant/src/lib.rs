@@ -23,10 +23,12 @@ use shared::{
     cors::Cors,
     gateway::HttpFunction,
     ledger::{Admission, Begun, LedgerError},
+    opening::Opener,
     parts::{Parts, World},
     problem::{method_not_allowed, problem, retry_after},
     reach::{Reach, ReachId, hexadecimal},
     reaching::Reacher,
+    safeguard::Safeguard,
     telemetry::Metric,
     webhook::{PublicBaseUrl, RawRequest},
 };
@@ -113,8 +115,8 @@ impl OutboundParticipant {
         }
         reach.author = who.author(&reach.initiator);
         let caller = who.caller();
-        let id = ReachId::of(&caller, &key);
-        let ledger = &self.reacher.opener.ledger;
+        let Opener { ledger, random, .. } = &self.reacher.opener;
+        let id = ReachId::of(&caller, &if Safeguard::IdempotencyKey.is_on() { key } else { random.token() });
         let known = ledger.reach(&id, deadline).await.map_err(|error| self.unavailable(&error))?;
         if let Some(known) = known {
             return self.again(known, &fingerprint, deadline).await;

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::{clock::Timestamp, safeguard::Safeguard};
+
 /// How long an owner alone may ask for the Interaction. Longer than any invocation lives that could still
 /// be asking (4 s for the answer, 10 s until Lambda ends it), shorter than the time between two sweeps.
 pub const LEASE: Duration = Duration::from_secs(20);
@@ -79,6 +81,16 @@ pub fn retry(attempts: u32) -> Duration {
     const FIRST: Duration = Duration::from_secs(10);
     const LONGEST: Duration = Duration::from_mins(5);
     FIRST.saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1))).min(LONGEST)
+}
+
+/// When that is due which an owner is at work on until its lease ends, after `attempts` tries: from the first moment
+/// on, whatever becomes of the owner, somebody looks.
+#[must_use]
+pub fn due_after_lease(lease_until: Timestamp, attempts: u32, now: Timestamp) -> Option<Timestamp> {
+    if !Safeguard::Lease.is_on() {
+        return Some(now);
+    }
+    Safeguard::DueAtOnce.is_on().then(|| lease_until.max(now + retry(attempts)))
 }
 
 /// The pause after the `attempts`-th refusal for good: someone has to mend something meanwhile.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::{Conversation, Interaction, Stage, TaskEnd, Terminal};
-use crate::{clock::Timestamp, sid::TaskSid};
+use crate::{clock::Timestamp, safeguard::Safeguard, sid::TaskSid};
 
 /// What Twilio has said so far.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -173,7 +173,9 @@ fn whether_anybody_is_there(record: &Conversation, picture: &Picture, now: Times
         if matches!(record.stage, Stage::SettingUp) && record.last_end.is_none() {
             return Is(Finding::Waiting);
         }
-        let Some(agents) = &picture.agents else { return Ask(Question::Agents) };
+        let nobody = Vec::new();
+        let agents = picture.agents.as_ref().or((!Safeguard::LookForAgents.is_on()).then_some(&nobody));
+        let Some(agents) = agents else { return Ask(Question::Agents) };
         for agent in agents {
             // One whose task is gone cannot answer any more: the task was taken away from them.
             let Some(task) = agent else { return Is(Finding::Served) };
@@ -190,7 +192,8 @@ fn whether_anybody_is_there(record: &Conversation, picture: &Picture, now: Times
     {
         return Ask(Question::Task(task.clone()));
     }
-    let lives = || picture.tasks.values().any(|task| *task == SeenTask::Live);
+    let lives =
+        || Safeguard::LookForTasks.is_on() && picture.tasks.values().any(|task| *task == SeenTask::Live);
     if lives() {
         return Is(Finding::Waiting);
     }

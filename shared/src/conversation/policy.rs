@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize, de};
 
-use crate::personal::Personal;
+use crate::{personal::Personal, safeguard::Safeguard};
 
 /// How a task ended without an agent having finished it
 /// ([TaskRouter events](https://www.twilio.com/docs/taskrouter/api/event/reference)).
@@ -289,7 +289,10 @@ impl OrphanRules {
     #[must_use]
     pub fn steps(&self, event: Terminal, reinvites: u32) -> Vec<Step> {
         let steps = self.policy.after(event);
-        if steps.contains(&Step::Reinvite) && reinvites >= self.max_reinvites {
+        if steps.contains(&Step::Reinvite)
+            && reinvites >= self.max_reinvites
+            && Safeguard::MostReinvites.is_on()
+        {
             return Self::last_steps();
         }
         steps.to_vec()

@@ -46,6 +46,7 @@ use crate::{
     clock::{Deadline, Timestamp},
     conversation::{Conversation, Happening, Transition},
     random::Random,
+    safeguard::Safeguard,
     sid::{ConversationSid, TaskSid},
 };
 
@@ -277,6 +278,7 @@ impl Ledger {
             .set_item(Some(item::from_conversation(&transition.next)?))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         put = match current {
+            _ if !Safeguard::ConversationVersion.is_on() => put,
             None => put.condition_expression("attribute_not_exists(pk)"),
             Some(current) => put
                 .condition_expression("version = :seen")

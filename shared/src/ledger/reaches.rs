@@ -17,6 +17,7 @@ use super::{CONFLICT_PAUSE, Ledger, LedgerError, item, unavailable};
 use crate::{
     clock::Deadline,
     reach::{Reach, ReachId},
+    safeguard::Safeguard,
 };
 
 /// What came of beginning a reach.
@@ -49,7 +50,9 @@ impl Ledger {
             .item("sk", AttributeValue::S(sk))
             .item("reach", AttributeValue::S(reach.id.to_string()))
             .item("since", AttributeValue::N(reach.created_at.as_millis().to_string()))
-            .condition_expression("attribute_not_exists(pk)");
+            .set_condition_expression(
+                Safeguard::PairLock.is_on().then(|| "attribute_not_exists(pk)".to_owned()),
+            );
         let record = Put::builder()
             .table_name(&*self.table)
             .set_item(Some(item::from_reach(reach)?))
@@ -85,13 +88,17 @@ impl Ledger {
         let record = Put::builder()
             .table_name(&*self.table)
             .set_item(Some(item::from_reach(next)?))
-            .condition_expression("version = :seen")
+            .condition_expression(if Safeguard::ReachVersion.is_on() {
+                "version = :seen"
+            } else {
+                "version > :seen OR version <= :seen"
+            })
             .expression_attribute_values(":seen", AttributeValue::N(seen.version.to_string()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .build()
             .map_err(|_| LedgerError::Unreadable)?;
         let mut items = vec![TransactWriteItem::builder().put(record).build()];
-        if next.is_final() && !seen.is_final() {
+        if next.is_final() && !seen.is_final() && Safeguard::Unlock.is_on() {
             let (pk, sk) = item::pair_key(&seen.request.pair());
             let unlock = Delete::builder()
                 .table_name(&*self.table)

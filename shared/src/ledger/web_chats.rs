@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::{
 use super::{Ledger, LedgerError, item, unavailable};
 use crate::{
     clock::Deadline,
+    safeguard::Safeguard,
     web_chat::{Guest, WebChat},
 };
 
@@ -33,6 +34,7 @@ impl Ledger {
             .set_item(Some(item::from_web_chat(next)?))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let request = match seen {
+            _ if !Safeguard::WebChatVersion.is_on() => request,
             None => request.condition_expression("attribute_not_exists(pk)"),
             Some(seen) => request
                 .condition_expression("version = :seen")

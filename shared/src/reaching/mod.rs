@@ -100,6 +100,8 @@ impl Reacher {
                     tokio::time::sleep(self.opener.random.up_to(pause)).await;
                     continue;
                 }
+                // It may not even be known yet whether it was taken: whoever comes next looks.
+                Taken::NotNow(_) if in_doubt => return reach,
                 Taken::NotNow(pause) => reach.put_off(pause, now),
                 Taken::Unknown => return reach,
                 Taken::Refused(refusal) => reach.refused(refusal, owner, now),

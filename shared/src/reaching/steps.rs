@@ -12,6 +12,7 @@ use crate::{
     opening::{Claim, Opened, first_of_customer},
     reach::{self, Fate, InitiatedBy, Initiator, Reach, ReachId, Refusal, Step},
     rescue::AUTHOR,
+    safeguard::Safeguard,
     sid::ConversationSid,
     twilio::{
         ADDRESS_INVALID, ALREADY_THERE, CallError, ConversationState, MessageResource, NewConversation,
@@ -71,8 +72,9 @@ impl Reacher {
 
     /// Makes the conversation. Its name is unique, so that one whose answer was lost is found by asking again.
     async fn make_conversation(&self, reach: &Reach, asking: Deadline) -> Result<Taken, Trouble> {
+        let name = reach.id.unique_name();
         let new = NewConversation {
-            unique_name: reach.id.unique_name(),
+            unique_name: if Safeguard::UniqueName.is_on() { name } else { self.opener.random.token() },
             attributes: json!({
                 REACH_ATTRIBUTE: {"id": reach.id, "initiatedBy": reach.request.initiator.kind()}
             })
@@ -221,7 +223,7 @@ impl Reacher {
         if in_doubt || reach.joined && words.depends_on_window(reach.request.channel) {
             let messages = twilio.newest_messages(sid, asking).await?.items;
             let sent = messages.iter().find(|message| message.name().as_deref() == Some(reach.id.as_str()));
-            if let Some(sent) = sent.filter(|_| in_doubt) {
+            if let Some(sent) = sent.filter(|_| in_doubt && Safeguard::LookForReachMessage.is_on()) {
                 let sid = Some(sent.sid.clone());
                 return Ok(Taken::with(|next| next.message = Some(Fate::Sent { sid })));
             }

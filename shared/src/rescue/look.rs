@@ -10,6 +10,7 @@ use crate::{
         picture::{Channel, Judgement, Question, SeenTask, judge},
     },
     opening::first_of_customer,
+    safeguard::Safeguard,
     sid::{InteractionChannelSid, TaskSid},
     twilio::{
         CallError, ChannelResource, ChannelStatus, ConversationState, Doubt, EventQuery, EventResource,
@@ -33,7 +34,12 @@ impl Rescuer {
         let mut picture = Picture::default();
         for _ in 0..MOST_QUESTIONS {
             match judge(record, &picture, self.opener.clock.now()) {
-                Judgement::Is(finding) => return Ok((finding, picture)),
+                Judgement::Is(finding) => {
+                    if !Safeguard::LookForReinvite.is_on() {
+                        picture.reinvites = 0;
+                    }
+                    return Ok((finding, picture));
+                }
                 Judgement::Ask(question) => self.ask(record, &question, &mut picture, deadline).await?,
             }
         }

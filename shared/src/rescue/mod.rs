@@ -109,7 +109,7 @@ impl Rescuer {
                 None => Ending::Left,
             },
             // Given up just now: the first step is due at once.
-            Stage::Orphaned { .. } if !matches!(before.stage, Stage::Orphaned { .. }) => {
+            Stage::Orphaned { at_work: None, .. } if !matches!(before.stage, Stage::Orphaned { .. }) => {
                 return Box::pin(self.look_after(record, deadline)).await;
             }
             Stage::Closed => Ending::Closed,
