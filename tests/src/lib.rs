@@ -14,6 +14,7 @@ pub mod loopback;
 pub mod outbound;
 pub mod rig;
 pub mod runtime_api;
+pub mod simulation;
 pub mod tale;
 pub mod turnstile;
 pub mod wires;

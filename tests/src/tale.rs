@@ -1,5 +1,4 @@
-//! A conversation with an Interaction, and what may happen to it: the situations and the life stories are told
-//! with it.
+//! A conversation with an Interaction, and what may happen to it: the situations are told with it.
 
 use std::time::Duration;
 

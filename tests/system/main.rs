@@ -21,7 +21,6 @@ mod permissions;
 mod reaching;
 mod rotation;
 mod set_up;
-mod stories;
 mod strangers;
 mod table;
 mod traps;

@@ -1,0 +1,42 @@
+//! Makes a plan that breaks a promise as short as can be: whatever can be left out so that it still breaks one is
+//! left out.
+
+use super::{centre::run, plan::Plan};
+
+/// The shortest plan found that still breaks a promise, beginning from one that does.
+#[must_use]
+pub fn shrink(plan: &Plan) -> Plan {
+    let mut plan = plan.clone();
+    loop {
+        let before = size(&plan);
+        without_some(&mut plan, |plan| &mut plan.acts);
+        without_some(&mut plan, |plan| &mut plan.weather.bursts);
+        without_some(&mut plan, |plan| &mut plan.weather.troubles);
+        if size(&plan) == before {
+            return plan;
+        }
+    }
+}
+
+fn size(plan: &Plan) -> usize {
+    plan.acts.len() + plan.weather.bursts.len() + plan.weather.troubles.len()
+}
+
+/// Leaves parts of a list out, large ones first.
+fn without_some<T: Clone>(plan: &mut Plan, list: impl Fn(&mut Plan) -> &mut Vec<T>) {
+    let mut part = list(plan).len();
+    while part > 0 {
+        let mut at = 0;
+        while at < list(plan).len() {
+            let mut less = plan.clone();
+            let until = (at + part).min(list(&mut less).len());
+            list(&mut less).drain(at..until);
+            if run(&less, false).is_err() {
+                *plan = less;
+            } else {
+                at += part;
+            }
+        }
+        part /= 2;
+    }
+}
