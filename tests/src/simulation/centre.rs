@@ -119,13 +119,13 @@ async fn live(centre: &Arc<Centre>) -> Result<(), String> {
     centre.tell(|| "people are quiet, and nothing goes wrong any more".to_owned());
     centre.calm.store(true, Ordering::SeqCst);
     centre.deaf.store(!centre.plan.webhooks_to_the_end, Ordering::SeqCst);
-    rest::come_to_rest(centre).await?;
+    rest::come_to_rest(centre, rest::REST).await?;
     // Back ends that lost their patience ask once more, so that each knows how its reach ended.
     for _ in 0..3 {
         if centre.ask_for_what_is_open().await {
             break;
         }
-        rest::come_to_rest(centre).await?;
+        rest::come_to_rest(centre, rest::MORE_REST).await?;
     }
     judge::everything(centre).await?;
     rest::end(centre).await

@@ -12,6 +12,7 @@ use crate::outbound::Told;
 /// Everything.
 pub(super) async fn everything(centre: &Arc<Centre>) -> Result<(), String> {
     let reaches = centre.lock(&centre.people).reaches.len();
+    centre.watch.check_interactions(&centre.rig.system.twilio);
     let events = events(centre).await;
     let conversations = centre.rig.system.twilio.conversations();
     centre.watch.there_were(conversations.len());

@@ -11,7 +11,10 @@ use tokio::time::sleep;
 use super::centre::Centre;
 
 /// In which time all must be well after the last thing has gone wrong.
-const REST: Duration = Duration::from_hours(12);
+pub(super) const REST: Duration = Duration::from_hours(12);
+
+/// The same, once more for what was asked for afterwards. Not so long that tasks come to the end of their day.
+pub(super) const MORE_REST: Duration = Duration::from_hours(2);
 
 /// Sweeps at first come once a minute, as they do; later less often than they really do.
 const SWEEPS_EACH_MINUTE: usize = 12;
@@ -22,13 +25,13 @@ const MOST_SWEEPS: usize = 400;
 /// What was sent before is there by then, however late.
 const UNDER_WAY: Duration = Duration::from_mins(11);
 
-/// The sweeper comes until nothing is left to be done within [`REST`].
-pub(super) async fn come_to_rest(centre: &Arc<Centre>) -> Result<(), String> {
+/// The sweeper comes until nothing is left to be done within `rest`.
+pub(super) async fn come_to_rest(centre: &Arc<Centre>, rest: Duration) -> Result<(), String> {
     let began = centre.rig.system.clock.now();
     for sweeps in 0.. {
         let shortest = Duration::from_mins(if sweeps < SWEEPS_EACH_MINUTE { 1 } else { 40 });
         let now = centre.rig.system.clock.now();
-        let Some(due) = next_due(centre).filter(|due| *due < began + REST) else {
+        let Some(due) = next_due(centre).filter(|due| *due < began + rest) else {
             if now < began + UNDER_WAY {
                 sleep(UNDER_WAY).await;
                 continue;

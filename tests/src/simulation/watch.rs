@@ -291,6 +291,13 @@ impl Watch {
         if open {
             return;
         }
+        let participants = centre.rig.system.twilio.participants(conversation);
+        // A back end may have a conversation replaced in which a customer waits.
+        let is_replaced = centre.lock(&centre.people).reaches.iter().any(|reach| {
+            let whom = reach.body["to"].as_str().unwrap_or_default();
+            let mut bindings = participants.iter().filter_map(|one| one.binding.as_ref());
+            reach.body["on_conflict"] == "replace" && bindings.any(|binding| binding.address.ends_with(whom))
+        });
         let ended_by_its_page = {
             let people = centre.lock(&centre.people);
             let page = people.chats.iter().find(|chat| chat.conversation == *conversation);
@@ -313,17 +320,24 @@ impl Watch {
         if presence.agent && found.agent && !ended_by_its_page {
             seen.wrong.get_or_insert_with(|| format!("{function} closed {conversation} with an agent in it"));
         }
-        let may_not = matches!(function, "sweep" | "taskrouter-events") && !made_by_us && !ended_by_its_page;
+        let may_not = matches!(function, "sweep" | "taskrouter-events")
+            && !made_by_us
+            && !ended_by_its_page
+            && !is_replaced;
         if presence.task && found.task && may_not {
             seen.wrong
                 .get_or_insert_with(|| format!("{function} closed {conversation} with a task on the way"));
         }
     }
 
-    fn check_interactions(&self, twilio: &Twilio) {
+    pub(super) fn check_interactions(&self, twilio: &Twilio) {
         let mut living = BTreeMap::<_, Vec<_>>::new();
+        // Where Twilio itself guards against a second one, that is accepted and never comes up.
+        let guarded = twilio.settings().duplicate_guard;
         for interaction in twilio.interactions() {
-            if !matches!(interaction.channel.status, ChannelStatus::Failed | ChannelStatus::Closed) {
+            let status = interaction.channel.status;
+            let may_fail_yet = guarded && status == ChannelStatus::Setup;
+            if !matches!(status, ChannelStatus::Failed | ChannelStatus::Closed) && !may_fail_yet {
                 living.entry(interaction.channel.conversation_sid).or_default().push(interaction.sid);
             }
         }
