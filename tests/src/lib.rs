@@ -1,6 +1,7 @@
 //! What the tests of the whole system are made of: the [`rig`] holds everything in one process on a virtual
 //! clock, [`wires`] go between a function and what it calls, to be slow, to lose, to be cut, and
-//! [`runtime_api`] runs compiled functions as Lambda does, against an account on [`loopback`].
+//! [`runtime_api`] runs compiled functions as Lambda does, against an account on [`loopback`], in whatever
+//! [`weather`].
 
 #![allow(
     clippy::expect_used,
@@ -17,4 +18,7 @@ pub mod runtime_api;
 pub mod simulation;
 pub mod tale;
 pub mod turnstile;
+#[cfg(target_os = "linux")]
+pub mod vitals;
+pub mod weather;
 pub mod wires;

@@ -75,13 +75,15 @@ impl Target {
         }
     }
 
+    /// Its method is in small letters, unlike that of an address configuration.
     fn configuration(&self) -> Value {
+        let small = |method: &Method| method.as_str().to_ascii_lowercase();
         match self {
             Self::Webhook { url, method, filters } => {
-                json!({ "url": url, "method": method.as_str(), "filters": filters })
+                json!({ "url": url, "method": small(method), "filters": filters })
             }
             Self::Trigger { url, method, triggers } => {
-                json!({ "url": url, "method": method.as_str(), "triggers": triggers })
+                json!({ "url": url, "method": small(method), "triggers": triggers })
             }
             Self::Studio { flow_sid } => json!({ "flow_sid": flow_sid }),
         }
@@ -102,8 +104,8 @@ impl Target {
             }
             Ok(url)
         };
-        let method = match parameters.one_of("Configuration.Method", &["get", "post", "GET", "POST"])? {
-            Some("post" | "POST") => Method::POST,
+        let method = match parameters.one_of("Configuration.Method", &["get", "post"])? {
+            Some("post") => Method::POST,
             _ => Method::GET,
         };
         match parameters.one_of("Target", &["webhook", "trigger", "studio"])? {
@@ -254,6 +256,7 @@ mod tests {
         let first = format!("{path}/{}", text(&made[0].1["sid"]));
         let filters = serde_json::json!(["onMessageAdded", "onParticipantAdded"]);
         assert_eq!(sim.get(&first).1["configuration"]["filters"], filters);
+        assert_eq!(sim.get(&first).1["configuration"]["method"], "get");
         assert_eq!(sim.get(&path).1["webhooks"].as_array().map(Vec::len), Some(5));
         assert_eq!([sim.delete(&first), sim.delete(&first)], [204, 404]);
     }
@@ -270,6 +273,7 @@ mod tests {
         assert_eq!(refused(&[url]), 50365);
         assert_eq!(refused(&[url, ("Configuration.Filters", "onConversationAdded")]), 50370);
         assert_eq!(refused(&[filter]), 20001);
+        assert_eq!(refused(&[url, filter, ("Configuration.Method", "POST")]), 20001, "small letters");
         let long = format!("https://example.com/{}", "x".repeat(500));
         assert_eq!(refused(&[filter, ("Configuration.Url", &long)]), 50372);
         assert_eq!(code(&sim.post(&path, &[("Target", "studio")])), 20001);
