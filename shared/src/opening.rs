@@ -4,9 +4,14 @@
 //! Between any two steps the process may die, and any answer may be lost. What is left then is always a
 //! claim that is due: the sweeper takes it over after its lease, asks Twilio whether the Interaction exists,
 //! and goes on from there. That is why nothing is undone here when an outcome is unknown.
+//!
+//! What follows from an answer is pure ([`answers`]); here it is asked for and written down.
+
+pub mod answers;
 
 use std::{sync::Arc, time::Duration};
 
+use self::answers::{Found, Known, after_asking, after_asking_whether_over, after_look};
 use crate::{
     clock::{Clock, Deadline, Timestamp},
     conversation::{
@@ -16,12 +21,11 @@ use crate::{
     ledger::{Decision, Ledger, LedgerError},
     random::Random,
     routing::{RoutingDefaults, RoutingRules, new_interaction, reinvite_routing},
-    safeguard::Safeguard,
     sid::ConversationSid,
     telemetry::{Metric, Metrics},
     twilio::{
-        CallError, ChannelStatus, ConversationState, EventQuery, FlexTask, MessageResource,
-        ParticipantResource, Refusal, TaskResource, Twilio,
+        CallError, ConversationState, EventQuery, FlexTask, MessageResource, ParticipantResource,
+        TaskResource, Twilio,
     },
 };
 
@@ -59,6 +63,41 @@ impl Claim {
     pub fn of(record: Conversation, owner: String) -> Option<Self> {
         record.is_claimed_by(&owner).then_some(Self { record, owner })
     }
+
+    /// What `owner`, who wants to claim a conversation for a customer's message, does about the record as it
+    /// stands. A claim of its own is there where the ledger's first try was carried out and not answered.
+    #[must_use]
+    pub fn decide(
+        current: Option<&Conversation>,
+        sid: &ConversationSid,
+        message: &FirstMessage,
+        owner: &str,
+        now: Timestamp,
+    ) -> Decision<Result<(), Standing>> {
+        if current.is_some_and(|current| current.is_claimed_by(owner)) {
+            return Decision::Leave(Ok(()));
+        }
+        match Conversation::claim(current, sid, message.clone(), owner, now) {
+            Ok(claimed) => Decision::Write(Box::new(claimed), Ok(())),
+            Err(standing) => Decision::Leave(Err(standing)),
+        }
+    }
+
+    /// What `owner`, who wants to take a record over, does about it as it stands; with that, whether to look at
+    /// Twilio before asking. The record that is taken over in the end tells that, not the one that was read first:
+    /// somebody may have claimed it in between, asked and died.
+    #[must_use]
+    pub fn decide_to_take_over(
+        current: Option<&Conversation>,
+        owner: &str,
+        now: Timestamp,
+    ) -> Decision<bool> {
+        match current.and_then(|current| Some((current.take_over(owner, now)?, current.must_look()))) {
+            Some((taken, look)) => Decision::Write(Box::new(taken), look),
+            // Not to be had; or it is, and the answer to that write was lost: a look is never wrong.
+            None => Decision::Leave(true),
+        }
+    }
 }
 
 /// What became of an attempt to open an Interaction.
@@ -83,19 +122,8 @@ pub enum Opened {
     Over,
 }
 
-/// What Twilio holds for a conversation.
-enum Found {
-    Interaction(Interaction),
-    ConversationOver,
-    Nothing,
-}
-
 /// How much of the time is kept for writing down what Twilio answered.
 const RECORDING_TIME: Duration = Duration::from_millis(700);
-
-/// "Conversation is closed or not found"
-/// ([45376](https://www.twilio.com/docs/api/errors/45376)).
-const CONVERSATION_OVER: u32 = 45376;
 
 impl Opener {
     /// Claims the right to open `sid`, for a customer's message. `seen` is the record as last seen, if it was.
@@ -110,29 +138,27 @@ impl Opener {
         let (standing, record) = self
             .ledger
             .transition(seen, deadline, |current| {
-                if current.is_some_and(|current| current.is_claimed_by(&owner)) {
-                    return Decision::Leave(Ok(()));
-                }
-                match Conversation::claim(current, sid, message.clone(), &owner, self.clock.now()) {
-                    Ok(claimed) => Decision::Write(Box::new(claimed), Ok(())),
-                    Err(standing) => Decision::Leave(Err(standing)),
-                }
+                Claim::decide(current, sid, message, &owner, self.clock.now())
             })
             .await?;
         Ok(standing.and_then(|()| record.map(|record| Claim { record, owner }).ok_or(Standing::InProgress)))
     }
 
-    /// Takes a record over that is due. `None` where somebody else was faster.
+    /// Takes a record over that is due; with the claim comes whether to look at Twilio before asking. `None` where
+    /// somebody else was faster.
     pub async fn take_over(
         &self,
         record: Conversation,
         deadline: Deadline,
-    ) -> Result<Option<Claim>, LedgerError> {
+    ) -> Result<Option<(Claim, bool)>, LedgerError> {
         let owner = self.random.token();
-        let take_over = |current: &Conversation| current.take_over(&owner, self.clock.now());
-        let record =
-            self.ledger.record(Some(record), deadline, |current| current.and_then(take_over)).await?;
-        Ok(record.and_then(|record| Claim::of(record, owner)))
+        let (look, record) = self
+            .ledger
+            .transition(Some(record), deadline, |current| {
+                Claim::decide_to_take_over(current, &owner, self.clock.now())
+            })
+            .await?;
+        Ok(record.and_then(|record| Claim::of(record, owner)).map(|claim| (claim, look)))
     }
 
     /// Asks Twilio for the Interaction of a claimed conversation and records it. With `look`, asks first
@@ -144,22 +170,16 @@ impl Opener {
         let now = self.clock.now();
         let lease = claim.record.may_ask_until().unwrap_or(now).since(now);
         let asking = deadline.leaving(RECORDING_TIME).or_sooner(lease);
-        if look {
-            match self.look(&claim.record, asking).await {
-                Ok(Found::Interaction(found)) => return self.adopt(&claim, found, deadline).await,
-                Ok(Found::ConversationOver) => return self.over(&claim.record, deadline).await,
-                Ok(Found::Nothing) => {}
-                Err(error) => {
-                    // Still not known whether there is an Interaction: the claim stands, and is due again.
-                    tracing::warn!(%error, "Twilio could not be asked whether the Interaction exists");
-                    return self.deferred();
-                }
-            }
+        if look && let Some(known) = after_look(self.look(&claim.record, asking).await) {
+            let routing = self.routing(&claim.record, claim.record.contact.as_ref());
+            return self.settle(&claim, known, Some(routing), deadline).await;
         }
         let asked_by = claim.record.opens_for_reach();
         let (contact, sender) = match self.sender(&claim.record, asking).await {
             Ok(known) => known,
-            Err(error) if error.is_temporary() => return self.put_off(&claim, &error, deadline).await,
+            Err(error) if error.is_temporary() => {
+                return self.settle(&claim, Known::NotNow(error), None, deadline).await;
+            }
             // Twilio lists no participants. If the conversation is gone too, it says so next.
             Err(_) => (claim.record.contact.clone(), Sender::Customer),
         };
@@ -168,32 +188,21 @@ impl Opener {
         }
         let routing = self.routing(&claim.record, contact.as_ref());
         let new = new_interaction(&claim.record.sid, &routing, asked_by, &self.defaults.workspace);
-        match self.twilio.create_interaction(&new, asking).await {
-            Ok(created) => {
-                let interaction = Interaction {
-                    channel: created.channel_sid().cloned(),
-                    task: created.task_sid().cloned(),
-                    sid: created.sid,
-                    since: self.clock.now(),
-                };
-                self.accepted(&claim, interaction, routing, deadline).await
+        let created = self.twilio.create_interaction(&new, asking).await.map(|created| Interaction {
+            channel: created.channel_sid().cloned(),
+            task: created.task_sid().cloned(),
+            sid: created.sid,
+            since: self.clock.now(),
+        });
+        let known = match after_asking(created) {
+            Ok(known) => known,
+            Err(doubted) => {
+                let conversation = self.twilio.conversation(&claim.record.sid, asking).await;
+                let state = conversation.map(|found| found.map(|found| found.state));
+                after_asking_whether_over(&state, doubted)
             }
-            Err(error) if error.has_code(CONVERSATION_OVER) => {
-                self.over_or_not_yet(&claim, &error, asking, deadline).await
-            }
-            Err(CallError::Refused(Refusal::Rejected { status, code, .. })) => {
-                self.refused(&claim, status, code, deadline).await
-            }
-            Err(error @ CallError::Refused(_)) => self.put_off(&claim, &error, deadline).await,
-            Err(error @ CallError::Unknown(_)) if !Safeguard::Doubt.is_on() => {
-                self.put_off(&claim, &error, deadline).await
-            }
-            Err(CallError::Unknown(doubt)) => {
-                // It may exist. The claim stands; whoever takes it over looks first.
-                tracing::warn!(%doubt, "it is not known whether the Interaction was created");
-                self.deferred()
-            }
-        }
+        };
+        self.settle(&claim, known, Some(routing), deadline).await
     }
 
     /// How the Interaction is to be routed: as the rules or an outbound reach say, or, where it takes the place
@@ -296,8 +305,7 @@ impl Opener {
         deadline: Deadline,
     ) -> Result<Option<Interaction>, CallError> {
         let channel = self.twilio.interaction_channel(&task.interaction, &task.channel, deadline).await?;
-        let lives = channel
-            .is_some_and(|channel| !matches!(channel.status, ChannelStatus::Failed | ChannelStatus::Closed));
+        let lives = channel.is_some_and(|channel| channel.status.lives());
         Ok(lives.then(|| Interaction {
             sid: task.interaction,
             channel: Some(task.channel),
@@ -332,39 +340,55 @@ impl Opener {
         Ok((contact, sender))
     }
 
-    async fn accepted(
+    /// Writes down what is known now.
+    async fn settle(
         &self,
         claim: &Claim,
-        interaction: Interaction,
-        routing: Routing,
-        deadline: Deadline,
-    ) -> Opened {
-        self.metrics.count(Metric::InteractionCreated);
-        tracing::info!(interaction_sid = %interaction.sid, "Interaction accepted");
-        let recorded = self.record_interaction(claim, &interaction, true, Some(routing), deadline).await;
-        if recorded { Opened::Created(interaction) } else { self.deferred() }
-    }
-
-    async fn adopt(&self, claim: &Claim, found: Interaction, deadline: Deadline) -> Opened {
-        self.metrics.count(Metric::InteractionAdopted);
-        tracing::info!(interaction_sid = %found.sid, "Interaction found at Twilio");
-        let routing = self.routing(&claim.record, claim.record.contact.as_ref());
-        let recorded = self.record_interaction(claim, &found, false, Some(routing), deadline).await;
-        if recorded { Opened::Adopted(found) } else { self.deferred() }
-    }
-
-    async fn record_interaction(
-        &self,
-        claim: &Claim,
-        interaction: &Interaction,
-        accepted: bool,
+        known: Known,
         routing: Option<Routing>,
         deadline: Deadline,
-    ) -> bool {
-        let change = |current: &Conversation| {
-            current.has_interaction(interaction.clone(), accepted, routing.clone(), self.clock.now())
-        };
-        let Some(record) = self.write(&claim.record, deadline, change).await else { return false };
+    ) -> Opened {
+        self.note(&known);
+        let change =
+            |current: &Conversation| known.change(current, &claim.owner, routing.as_ref(), self.clock.now());
+        let written = self.write(&claim.record, deadline, change).await;
+        match known {
+            Known::Accepted(interaction) if self.is_recorded(written.as_ref(), &interaction) => {
+                Opened::Created(interaction)
+            }
+            Known::Found(interaction) if self.is_recorded(written.as_ref(), &interaction) => {
+                Opened::Adopted(interaction)
+            }
+            // Where something cannot be written the claim stands instead, and is due as well.
+            Known::Accepted(_) | Known::Found(_) | Known::NotNow(_) | Known::Nothing(_) => self.deferred(),
+            Known::Refused { status, code } => Opened::Refused { status, code },
+            Known::Over => Opened::Over,
+        }
+    }
+
+    fn note(&self, known: &Known) {
+        match known {
+            Known::Accepted(interaction) => {
+                self.metrics.count(Metric::InteractionCreated);
+                tracing::info!(interaction_sid = %interaction.sid, "Interaction accepted");
+            }
+            Known::Found(interaction) => {
+                self.metrics.count(Metric::InteractionAdopted);
+                tracing::info!(interaction_sid = %interaction.sid, "Interaction found at Twilio");
+            }
+            Known::Over => {}
+            Known::NotNow(error) => tracing::warn!(%error, "the Interaction is put off"),
+            Known::Refused { status, code } => {
+                self.metrics.count(Metric::InteractionRefused);
+                tracing::error!(status, code, "Twilio refused the Interaction");
+            }
+            Known::Nothing(error) => tracing::warn!(%error, "it is not known whether the Interaction exists"),
+        }
+    }
+
+    /// Whether what Twilio has could be written down; where the record knows another Interaction, that stays.
+    fn is_recorded(&self, written: Option<&Conversation>, interaction: &Interaction) -> bool {
+        let Some(record) = written else { return false };
         if record.interaction.as_ref().is_some_and(|known| known.sid != interaction.sid) {
             self.metrics.count(Metric::InteractionDuplicated);
             tracing::error!(interaction_sid = %interaction.sid, "the conversation had an Interaction already");
@@ -379,51 +403,6 @@ impl Opener {
             Some(_) => Opened::NotACustomer,
             None => self.deferred(),
         }
-    }
-
-    async fn put_off(&self, claim: &Claim, error: &CallError, deadline: Deadline) -> Opened {
-        tracing::warn!(%error, "the Interaction is put off");
-        let asked_pause = match error {
-            CallError::Refused(Refusal::Throttled { retry_after }) => *retry_after,
-            _ => None,
-        };
-        let change = |current: &Conversation| current.put_off(&claim.owner, asked_pause, self.clock.now());
-        // Where this cannot be written the claim stands instead, and is due as well.
-        let _ = self.write(&claim.record, deadline, change).await;
-        self.deferred()
-    }
-
-    async fn refused(&self, claim: &Claim, status: u16, code: Option<u32>, deadline: Deadline) -> Opened {
-        self.metrics.count(Metric::InteractionRefused);
-        tracing::error!(status, code, "Twilio refused the Interaction");
-        let change = |current: &Conversation| current.refused(&claim.owner, status, code, self.clock.now());
-        let _ = self.write(&claim.record, deadline, change).await;
-        Opened::Refused { status, code }
-    }
-
-    /// Flex says that the conversation is closed or not found. It may also be so new that Flex has not heard
-    /// of it: Conversations itself is asked which of the two it is.
-    async fn over_or_not_yet(
-        &self,
-        claim: &Claim,
-        error: &CallError,
-        asking: Deadline,
-        deadline: Deadline,
-    ) -> Opened {
-        match self.twilio.conversation(&claim.record.sid, asking).await {
-            Ok(None) => self.over(&claim.record, deadline).await,
-            Ok(Some(conversation)) if conversation.state == ConversationState::Closed => {
-                self.over(&claim.record, deadline).await
-            }
-            Ok(Some(_)) | Err(_) => self.put_off(claim, error, deadline).await,
-        }
-    }
-
-    async fn over(&self, record: &Conversation, deadline: Deadline) -> Opened {
-        let change =
-            |current: &Conversation| Conversation::closed(Some(current), &current.sid, self.clock.now());
-        let _ = self.write(record, deadline, change).await;
-        Opened::Over
     }
 
     fn deferred(&self) -> Opened {

@@ -139,3 +139,27 @@ async fn an_owner_that_wakes_up_after_its_lease_asks_for_nothing() {
     frozen.await.unwrap();
     assert_one_interaction(&rig, "frozen between claim and create").await;
 }
+
+/// Found by the model (`tests/model`). A sweeper has read that the customer waits, so that nobody can have asked, and is
+/// frozen. Meanwhile the customer's next message claims, asks and dies: whoever takes that over must look.
+#[tokio::test(start_paused = true)]
+async fn a_sweeper_that_was_frozen_looks_for_what_was_asked_meanwhile() {
+    let rig = rig();
+    let what = simulator::Misbehaviour::Status { status: 429, code: 20429, retry_after: None };
+    let on = simulator::Matcher::route("POST /v1/Interactions");
+    rig.system.twilio.misbehave(simulator::Fault { on, times: simulator::Times::Next(4), what });
+    rig.front().await.handle(rig.message(CUSTOMER, "hello")).await;
+    let sid = rig.system.twilio.conversations()[0].sid.clone();
+    let read = rig.record(&sid).await.unwrap();
+    assert_eq!(read.stage, Stage::Waiting);
+    rig.pass(Duration::from_mins(1)).await;
+    // Killed before it can record what Twilio has just answered.
+    assert!(webhook_killed_at(&rig, 5).await);
+    assert_eq!(rig.system.twilio.interactions().len(), 1);
+    rig.pass(Duration::from_mins(1)).await;
+    let world = rig.system.world().await;
+    let opener = shared::parts::Parts::new("test", &rig.system.settings, &world).rescuer.opener;
+    let (claim, look) = opener.take_over(read, forever()).await.unwrap().expect("it is due");
+    opener.open(claim, look, forever()).await;
+    assert_one_interaction(&rig, "taken over by a frozen sweeper").await;
+}

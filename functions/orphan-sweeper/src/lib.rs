@@ -20,7 +20,7 @@ use serde::Deserialize;
 use shared::{
     clock::Deadline,
     config::Settings,
-    conversation::Stage,
+    conversation::WhenDue,
     ledger::{DUE_SHARDS, Due, LedgerError},
     parts::{Parts, World},
     reaching::Reacher,
@@ -147,21 +147,14 @@ impl OrphanSweeper {
         let now = opener.clock.now();
         let record = opener.ledger.get(sid, deadline).await?;
         // The index lags: somebody may have dealt with it.
-        let Some(record) = record.filter(|record| record.due_at.is_some_and(|due| due <= now)) else {
-            return Ok(Ending::Left);
-        };
-        match record.stage {
-            Stage::Claimed { .. } | Stage::Waiting | Stage::Refused { .. } => {
-                let look = record.must_look();
-                match opener.take_over(record, deadline).await? {
-                    Some(claim) => Ok(Box::pin(opener.open(claim, look, deadline)).await.into()),
-                    None => Ok(Ending::Left),
-                }
-            }
-            Stage::SettingUp | Stage::Open | Stage::Orphaned { .. } | Stage::Closing => {
-                Box::pin(self.rescuer.look_after(record, deadline)).await
-            }
-            Stage::Seen | Stage::Closed => Ok(Ending::Left),
+        let due = record.and_then(|record| Some((record.when_due(now)?, record)));
+        match due {
+            Some((WhenDue::TakeOver, record)) => match opener.take_over(record, deadline).await? {
+                Some((claim, look)) => Ok(Box::pin(opener.open(claim, look, deadline)).await.into()),
+                None => Ok(Ending::Left),
+            },
+            Some((WhenDue::LookAfter, record)) => Box::pin(self.rescuer.look_after(record, deadline)).await,
+            None => Ok(Ending::Left),
         }
     }
 

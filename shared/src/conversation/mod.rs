@@ -30,7 +30,7 @@ pub use self::{
     picture::{Finding, Picture},
     policy::{CustomerMessages, MessageName, OrphanRules, Step, Terminal, TerminalPolicy},
     task_event::{TaskEvent, TaskFacts, TaskNews},
-    transition::{Standing, Transition},
+    transition::{Standing, Transition, WhenDue},
 };
 use crate::{
     clock::Timestamp,
@@ -73,6 +73,10 @@ pub struct Conversation {
     /// Since when an Interaction may have been asked for without an answer that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked_since: Option<Timestamp>,
+    /// Until when an Interaction may still be made at the asking of somebody whose claim this was when another one
+    /// became known. Until then none is asked for in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asking_until: Option<Timestamp>,
     /// How often the same thing was tried, or looked at, since something changed.
     #[serde(default)]
     pub attempts: u32,

@@ -43,6 +43,15 @@ pub enum Standing {
     NotACustomer,
 }
 
+/// What the sweeper does for a record that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenDue {
+    /// It takes it over and opens it.
+    TakeOver,
+    /// It looks how the conversation stands.
+    LookAfter,
+}
+
 impl Conversation {
     pub(super) fn new(sid: ConversationSid, now: Timestamp) -> Self {
         Self {
@@ -56,6 +65,7 @@ impl Conversation {
             before_reach: None,
             interaction: None,
             asked_since: None,
+            asking_until: None,
             attempts: 0,
             set_up_failures: 0,
             failed: None,
@@ -198,6 +208,21 @@ impl Conversation {
         matches!(self.stage, Stage::Claimed { .. }) && Safeguard::LookBeforeAsking.is_on()
     }
 
+    /// What the sweeper does for this record now; `None` where it is not due, or nothing is to be done.
+    #[must_use]
+    pub fn when_due(&self, now: Timestamp) -> Option<WhenDue> {
+        if self.due_at.is_none_or(|due| now < due) {
+            return None;
+        }
+        match self.stage {
+            Stage::Claimed { .. } | Stage::Waiting | Stage::Refused { .. } => Some(WhenDue::TakeOver),
+            Stage::SettingUp | Stage::Open | Stage::Orphaned { .. } | Stage::Closing => {
+                Some(WhenDue::LookAfter)
+            }
+            Stage::Seen | Stage::Closed => None,
+        }
+    }
+
     /// Somebody joined. `None` where that tells nothing new.
     #[must_use]
     pub fn joined(
@@ -257,7 +282,8 @@ impl Conversation {
     /// Twilio has the Interaction: `accepted` where it has just answered so, else it was found there.
     ///
     /// That is a fact whoever owns the claim by now. Where the record knows of another Interaction already,
-    /// that one stays and this one is noted; where the conversation is over, the Interaction must be closed.
+    /// that one stays and this one is noted; where the conversation is over, the Interaction must be closed. `None`
+    /// where the record says so already, or knows that what was accepted has failed since.
     #[must_use]
     pub fn has_interaction(
         &self,
@@ -271,6 +297,7 @@ impl Conversation {
         let known = self.interaction.as_ref().is_some_and(|known| known.sid == found.sid);
         match &self.stage {
             Stage::SettingUp | Stage::Open | Stage::Orphaned { .. } if known => None,
+            _ if accepted && self.failed.as_ref() == Some(&found.sid) => None,
             Stage::SettingUp | Stage::Open if self.interaction.is_some() => {
                 let happening = Happening::new(What::Duplicate, now).interaction(&found.sid);
                 Some(self.next(now, happening, |next| next.due_at = self.due_at))
@@ -291,6 +318,10 @@ impl Conversation {
                 next.interaction = Some(found);
                 next.routing = next.routing.take().or(routing);
                 next.before_reach = None;
+                // Should this one fail, the claim's owner may still be asking for another.
+                if let Stage::Claimed { lease_until, .. } = self.stage {
+                    next.asking_until = Some(lease_until);
+                }
                 next.stage = Stage::SettingUp;
                 next.asked_since = None;
                 next.attempts = 0;
@@ -354,7 +385,8 @@ impl Conversation {
         })
     }
 
-    /// The Interaction did not come up: made again once, by `owner`, then the conversation is given up.
+    /// The Interaction did not come up: made again once, by `owner`, then the conversation is given up. Neither is
+    /// done while somebody may still be asking for one; it is looked at again then.
     ///
     /// Twilio drops a channel where the conversation has one already
     /// ([45353](https://www.twilio.com/docs/api/errors/45353)). Where that one cannot be found either, and it is
@@ -372,6 +404,11 @@ impl Conversation {
         const DUPLICATE_CHANNEL: u32 = 45353;
         if !matches!(self.stage, Stage::SettingUp | Stage::Open) {
             return None;
+        }
+        if let Some(until) = self.asking_until.filter(|until| now < *until) {
+            return Some(self.next(now, Happening::new(What::StillSettingUp, now), |next| {
+                next.due_at = Some(until);
+            }));
         }
         let failed = self.interaction.as_ref().map(|interaction| interaction.sid.clone());
         let mut after = if self.set_up_failures == 0 {
@@ -632,6 +669,27 @@ mod tests {
         let Stage::Orphaned { cause: Cause::SetUpFailed, steps, .. } = &given_up.stage else { panic!() };
         assert_eq!(steps, &OrphanRules::last_steps());
         assert_eq!((given_up.due_at, given_up.interaction), (Some(at(60)), None));
+    }
+
+    /// Found by the model: `a` asked, was slow, and its Interaction failed; `b` took over and is asking when `a` says so.
+    #[test]
+    fn an_interaction_is_not_made_again_while_somebody_may_still_be_asking() {
+        let taken = claimed().take_over("b", at(20)).unwrap().next;
+        let told_late = taken.has_interaction(interaction(1, at(21)), true, None, at(21)).unwrap().next;
+        assert_eq!(told_late.asking_until, Some(at(40)), "b's lease");
+        let waits = told_late.set_up_failed("c", Some(45381), true, at(36)).unwrap().next;
+        assert_eq!((waits.stage.clone(), waits.due_at), (Stage::SettingUp, Some(at(40))));
+        let again = waits.set_up_failed("c", Some(45381), true, at(40)).unwrap().next;
+        assert!(again.is_claimed_by("c"));
+    }
+
+    /// Found by the model: an answer may come after the Interaction that it tells of was found to have failed.
+    #[test]
+    fn what_has_failed_is_not_accepted_any_more() {
+        let again = setting_up().set_up_failed("s", Some(45381), true, at(20)).unwrap().next;
+        assert_eq!(again.has_interaction(interaction(1, at(21)), true, None, at(21)), None);
+        let lives_after_all = again.has_interaction(interaction(1, at(21)), false, None, at(21));
+        assert!(lives_after_all.is_some(), "what Twilio shows now is another matter");
     }
 
     #[test]

@@ -170,19 +170,16 @@ impl Reacher {
         seen: Option<Conversation>,
         asking: Deadline,
     ) -> Result<Taken, Trouble> {
-        let (claim, look) = match turn(seen.as_ref(), &reach.id, self.opener.clock.now()) {
+        let claim = match turn(seen.as_ref(), &reach.id, self.opener.clock.now()) {
             Turn::Has(interaction) => return Ok(has_interaction(Some(interaction))),
             Turn::Busy => return Ok(Taken::Again(WAIT_FOR_OTHERS)),
             Turn::Later(wait) => return Ok(Taken::NotNow(Some(wait))),
             Turn::Refused { status, code } => return Ok(refused_interaction(status, code)),
             Turn::Over => return Ok(Taken::Refused(Refusal::ConversationOver)),
-            Turn::TakeOver(record) => {
-                let look = record.must_look();
-                (self.opener.take_over(*record, asking).await?, look)
-            }
-            Turn::Claim => (self.claim(reach, sid, seen, asking).await?, false),
+            Turn::TakeOver(record) => self.opener.take_over(*record, asking).await?,
+            Turn::Claim => self.claim(reach, sid, seen, asking).await?.map(|claim| (claim, false)),
         };
-        let Some(claim) = claim else { return Ok(Taken::Again(WAIT_FOR_OTHERS)) };
+        let Some((claim, look)) = claim else { return Ok(Taken::Again(WAIT_FOR_OTHERS)) };
         Ok(match Box::pin(self.opener.open(claim, look, asking)).await {
             Opened::Created(interaction) | Opened::Adopted(interaction) => has_interaction(Some(interaction)),
             // The conversation's record is due, and the sweeper goes on with that first.

@@ -58,6 +58,51 @@ pub struct Plan {
     pub steps: Vec<Step>,
 }
 
+/// What follows once it is written down how a conversation stands.
+#[derive(Clone, Debug)]
+pub enum Follows {
+    /// Steps are to be taken.
+    Steps {
+        /// The record.
+        record: Conversation,
+        /// Who takes them.
+        owner: String,
+        /// Whether somebody else may have taken the first of them already.
+        in_doubt: bool,
+    },
+    /// The Interaction is to be made again, after a look.
+    Open(Claim),
+    /// The first step is due at once.
+    LookAgain(Conversation),
+    /// Nothing.
+    End(Ending),
+}
+
+impl Follows {
+    /// What follows for `owner`, who looked at the record `before` and finds it as `after` now.
+    #[must_use]
+    pub fn of(before: &Conversation, after: Option<Conversation>, owner: String) -> Self {
+        let Some(record) = after.filter(|record| record.version != before.version) else {
+            return Self::End(Ending::Left);
+        };
+        if record.is_at_work(&owner) {
+            let in_doubt = matches!(before.stage, Stage::Orphaned { at_work: Some(_), .. });
+            return Self::Steps { record, owner, in_doubt };
+        }
+        match record.stage {
+            Stage::Claimed { .. } => Claim::of(record, owner).map_or(Self::End(Ending::Left), Self::Open),
+            // Given up just now.
+            Stage::Orphaned { at_work: None, .. } if !matches!(before.stage, Stage::Orphaned { .. }) => {
+                Self::LookAgain(record)
+            }
+            Stage::Closed => Self::End(Ending::Closed),
+            Stage::Open if !matches!(before.stage, Stage::Open) => Self::End(Ending::Finished),
+            Stage::SettingUp if !matches!(before.stage, Stage::SettingUp) => Self::End(Ending::Finished),
+            _ => Self::End(Ending::Left),
+        }
+    }
+}
+
 impl Rescuer {
     /// Asks Twilio how a conversation with an Interaction stands, and does what must be done.
     ///
@@ -89,34 +134,21 @@ impl Rescuer {
                 current.found(&finding, &picture, &self.rules, &owner, now)
             })
             .await?;
-        let Some(record) = record.filter(|record| record.version != before.version) else {
-            return Ok(Ending::Left);
-        };
-        if record.is_at_work(&owner) {
-            if !matches!(before.stage, Stage::Orphaned { .. }) {
-                self.opener.metrics.count(Metric::Orphaned);
-                tracing::warn!(conversation_sid = %record.sid, ?finding, "nobody serves a customer");
+        match Follows::of(&before, record, owner) {
+            Follows::Steps { record, owner, in_doubt } => {
+                if !matches!(before.stage, Stage::Orphaned { .. }) {
+                    self.opener.metrics.count(Metric::Orphaned);
+                    tracing::warn!(conversation_sid = %record.sid, ?finding, "nobody serves a customer");
+                }
+                self.take_steps(record, &owner, &picture, in_doubt, deadline).await
             }
-            let in_doubt = matches!(before.stage, Stage::Orphaned { at_work: Some(_), .. });
-            return self.take_steps(record, &owner, &picture, in_doubt, deadline).await;
+            Follows::Open(claim) => Ok(match self.opener.open(claim, true, deadline).await {
+                Opened::Created(_) | Opened::Adopted(_) => Ending::Compensated,
+                other => other.into(),
+            }),
+            Follows::LookAgain(record) => Box::pin(self.look_after(record, deadline)).await,
+            Follows::End(ending) => Ok(ending),
         }
-        Ok(match record.stage {
-            Stage::Claimed { .. } => match Claim::of(record, owner) {
-                Some(claim) => match self.opener.open(claim, true, deadline).await {
-                    Opened::Created(_) | Opened::Adopted(_) => Ending::Compensated,
-                    other => other.into(),
-                },
-                None => Ending::Left,
-            },
-            // Given up just now: the first step is due at once.
-            Stage::Orphaned { at_work: None, .. } if !matches!(before.stage, Stage::Orphaned { .. }) => {
-                return Box::pin(self.look_after(record, deadline)).await;
-            }
-            Stage::Closed => Ending::Closed,
-            Stage::Open if !matches!(before.stage, Stage::Open) => Ending::Finished,
-            Stage::SettingUp if !matches!(before.stage, Stage::SettingUp) => Ending::Finished,
-            _ => Ending::Left,
-        })
     }
 
     /// What [`Rescuer::look_after`] would do; nothing is done and nothing written. `None` where Twilio cannot

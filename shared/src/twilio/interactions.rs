@@ -84,6 +84,14 @@ pub enum ChannelStatus {
     Unheard,
 }
 
+impl ChannelStatus {
+    /// Whether a channel of this status serves its conversation, or may.
+    #[must_use]
+    pub const fn lives(self) -> bool {
+        !matches!(self, Self::Failed | Self::Closed)
+    }
+}
+
 /// The channel of an Interaction as Twilio knows it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ChannelResource {
