@@ -96,6 +96,10 @@ impl RoutingRules {
             // A workflow's target names it: `"known_worker_sid": "task.known_worker_sid"`.
             attributes.insert("known_worker_sid".to_owned(), worker.as_str().into());
         }
+        // By these a task is told to be of a reach, and re-invites are counted.
+        for of_ours in [REACH_ATTRIBUTE, REINVITES_ATTRIBUTE] {
+            attributes.remove(of_ours);
+        }
         describe_customer(&mut attributes, message, contact, channel_type);
         if let Some(outbound) = outbound {
             describe_reach(&mut attributes, outbound);
@@ -359,6 +363,16 @@ mod tests {
         assert_eq!(routing.attributes["customerName"], "Ada");
         assert_eq!(routing.attributes["channelType"], "web");
         assert_eq!(routing.attributes["preEngagement"]["skill"], "vip");
+    }
+
+    #[test]
+    fn no_rule_makes_a_task_one_of_a_reach_or_a_re_invite() {
+        let rules = rules(
+            r#"[{"attributes":{"outbound":{"id":"00000000000000000000000000000000"},"flexglueReinvites":99}}]"#,
+        );
+        let routing = rules.route(&message("+15551230001", "{}"), None, None, &defaults());
+        assert!(!routing.attributes.contains_key(REACH_ATTRIBUTE));
+        assert!(!routing.attributes.contains_key(REINVITES_ATTRIBUTE));
     }
 
     #[test]

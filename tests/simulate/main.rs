@@ -61,7 +61,7 @@ fn safeguard(name: &str) -> Result<Safeguard, String> {
 }
 
 /// How many seeds are lived where nobody says how many.
-const FEW: u64 = 240;
+const FEW: u64 = 200;
 
 impl Arguments {
     /// Whether `cargo test` was asked for other tests than this.

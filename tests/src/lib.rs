@@ -11,6 +11,7 @@
 
 pub mod chat;
 pub mod front;
+pub mod fuzzing;
 pub mod loopback;
 pub mod outbound;
 pub mod rig;

@@ -53,7 +53,8 @@ impl FromStr for PublicBaseUrl {
         if !is_authority(authority) {
             return fault("its host or port is not valid");
         }
-        if !path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') {
+        // What may stand in no URL (RFC 3986, section 2) would make every request to it fail.
+        if !path.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte)) {
             return fault("its path must be plain ASCII, other characters as %XX");
         }
         Ok(Self(text.trim_end_matches('/').into()))
@@ -92,6 +93,8 @@ mod tests {
             ("https://example.com/#hunter2", "no query and no fragment"),
             ("https://example.com/a b", "plain ASCII"),
             ("https://example.com/é", "plain ASCII"),
+            ("https://example.com/<stage>", "plain ASCII"),
+            ("https://example.com/{proxy+}", "plain ASCII"),
         ] {
             let error = text.parse::<PublicBaseUrl>().unwrap_err().to_string();
             assert!(error.starts_with("expected https://host[:port][/path]"), "{error}");

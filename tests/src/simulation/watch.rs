@@ -199,7 +199,6 @@ impl Watch {
         let most = seen.counts.most.entry(function).or_default();
         most.0 = most.0.max(asked.of_twilio);
         most.1 = most.1.max(asked.of_table);
-        // `docs/design.md` states these.
         let (of_twilio, of_table) = match function {
             "inbound-webhook" => (MOST.inbound.0, MOST.inbound.1),
             "taskrouter-events" => (MOST.events.0, MOST.events.1),
@@ -446,7 +445,7 @@ fn pair(item: &Value) -> Option<(String, String)> {
     Some((asked["to"]["S"].as_str()?.to_owned(), asked["from"]["S"].as_str()?.to_owned()))
 }
 
-/// The most that an undisturbed invocation asks of Twilio and of DynamoDB.
+/// The most that an undisturbed invocation asks of Twilio and of DynamoDB: stated in `docs/design.md`.
 struct Most {
     inbound: (u32, u32),
     events: (u32, u32),
@@ -454,7 +453,7 @@ struct Most {
     webchat: (u32, u32),
 }
 
-const MOST: Most = Most { inbound: (99, 99), events: (99, 99), outbound: (99, 99), webchat: (99, 99) };
+const MOST: Most = Most { inbound: (6, 10), events: (40, 12), outbound: (60, 40), webchat: (12, 16) };
 
 /// The conversation that a request is about.
 fn conversation_of(twilio: &Twilio, request: &Request<Bytes>) -> Option<String> {
