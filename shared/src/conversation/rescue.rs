@@ -465,6 +465,17 @@ mod tests {
         assert_eq!(again.no_reinvite_before(), Some(at(12 + 60)));
     }
 
+    /// Found by the simulation: it was taken from whoever was closing it.
+    #[test]
+    fn a_channel_that_was_closed_just_now_is_left_to_who_is_at_work() {
+        let record = orphaned();
+        let look = |now| {
+            record.found(&Finding::HalfClosed, &Picture::default(), &OrphanRules::default(), "you", at(now))
+        };
+        assert_eq!(look(29), None);
+        assert!(look(30).unwrap().next.is_at_work("you"), "after the lease it is anybody's");
+    }
+
     #[test]
     fn a_re_invite_is_a_fact_whoever_is_at_work() {
         let mut record = orphaned();
