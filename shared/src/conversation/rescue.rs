@@ -136,6 +136,19 @@ impl Conversation {
         steps
     }
 
+    /// Somebody else serves the customer now, and whoever was at work on `before` may have told them something: nobody
+    /// will find out any more, so it is not told again.
+    pub(super) fn may_have_been_told(&mut self, before: &Self) {
+        let at_work = matches!(before.stage, Stage::Orphaned { at_work: Some(_), .. });
+        if let Some(Step::Tell(message)) = before.next_step()
+            && at_work
+            && !matches!(self.stage, Stage::Orphaned { .. })
+            && !self.told.contains(&message)
+        {
+            self.told.push(message);
+        }
+    }
+
     fn put_to_work(&mut self, owner: &str, now: Timestamp) {
         if let Stage::Orphaned { at_work, .. } = &mut self.stage {
             let until = now + pace::LEASE;
@@ -293,7 +306,7 @@ impl Conversation {
     #[must_use]
     pub fn told(&self, owner: &str, message: MessageName, now: Timestamp) -> Option<Transition> {
         let mut told = self.step_done(owner, Happening::new(What::Told, now).owner(owner), now)?;
-        if Safeguard::StepRecord.is_on() {
+        if Safeguard::StepRecord.is_on() && !told.next.told.contains(&message) {
             told.next.told.push(message);
         }
         Some(told)
@@ -474,6 +487,14 @@ mod tests {
         };
         assert_eq!(look(29), None);
         assert!(look(30).unwrap().next.is_at_work("you"), "after the lease it is anybody's");
+    }
+
+    /// Found by the simulation: it was told again when the next task ended.
+    #[test]
+    fn what_may_have_been_told_is_not_told_again_when_somebody_has_come_meanwhile() {
+        let served = found(&orphaned(), &Finding::Served, &Picture::default(), 40).unwrap();
+        let again = found(&served, &ended(false), &Picture::default(), 60).unwrap();
+        assert_eq!(again.next_step(), Some(Step::Reinvite));
     }
 
     #[test]

@@ -108,6 +108,7 @@ impl Conversation {
             ..self.clone()
         };
         change(&mut next);
+        next.may_have_been_told(self);
         match next.stage {
             Stage::Closed => next.forget_at = Some(now + pace::REMEMBER_CLOSED),
             Stage::Seen => next.forget_at = Some(now + pace::REMEMBER_SEEN),

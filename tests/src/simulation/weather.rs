@@ -40,8 +40,8 @@ pub enum Trouble {
     TwilioIsSilent,
     /// Twilio takes seconds to begin, or to answer.
     TwilioIsSlow,
-    /// Twilio does what was asked up to a minute later, when nobody waits for it any more. Only where Twilio itself
-    /// guards against a second Interaction: without it, nobody can.
+    /// Twilio makes an Interaction up to a minute later, when nobody waits for it any more. Only where Twilio itself
+    /// guards against a second one: without it, nobody can.
     TwilioIsLate,
     /// An Interaction is accepted and its channel does not come up.
     SetUpFails,
@@ -226,7 +226,11 @@ impl Weather {
             *(if dice.bool() { &mut before } else { &mut after }) += ms(dice.u64(0..2_500));
         }
         if strikes(Trouble::TwilioIsLate, dice) {
-            before += ms(dice.u64(0..60_000));
+            let late = ms(dice.u64(0..60_000));
+            // Of nothing else does Twilio drop the second one.
+            if route == "POST Interactions" {
+                before += late;
+            }
         }
         if strikes(Trouble::TwilioNotReached, dice) {
             what = Deed::NotSent;
