@@ -77,7 +77,7 @@ impl Chart {
     }
 
     /// How fast the least of memory rises in the last three quarters, in bytes from one moment to the next: the
-    /// median over all pairs of the least of [`FLOORS`] stretches, so that one step does not count (Theil and Sen).
+    /// median over all pairs of the least of `FLOORS` stretches, so that one step does not count (Theil and Sen).
     #[must_use]
     pub fn slope(&self) -> i64 {
         let warm = &self.0[self.0.len() / 4..];
