@@ -149,7 +149,7 @@ fn a_claim_must_be_due() {
     is_needed(Flaw::NotDue, (2, 1), protocol::END);
 }
 
-/// Half a minute to six minutes each, and a gigabyte: `cargo test --workspace --test model -- --ignored --nocapture --test-threads 1`.
+/// Half a minute to six minutes each: `cargo test --workspace --test model -- --ignored --nocapture --test-threads 1`.
 mod larger {
     use super::{Protocol, holds};
 
