@@ -240,7 +240,7 @@ impl Opener {
         // A task that ended is not shown for long.
         let asked = record.asked_since.filter(|asked| self.clock.now().since(*asked) > pace::TASK_SHOWN);
         if let (None, Some(asked)) = (&found, asked) {
-            found = self.find_in_log(record, asked, deadline).await?;
+            found = self.find_in_log(record, asked - pace::CLOCKS_DIFFER, deadline).await?;
         }
         Ok(found.map_or(Found::Nothing, Found::Interaction))
     }

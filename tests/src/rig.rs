@@ -41,6 +41,21 @@ pub struct Rig {
     metrics: Arc<Mutex<Vec<Value>>>,
 }
 
+/// A clock that is ahead of another.
+#[derive(Debug)]
+pub struct Ahead {
+    /// The other.
+    pub of: Arc<dyn Clock>,
+    /// By how much.
+    pub by: Duration,
+}
+
+impl Clock for Ahead {
+    fn now(&self) -> Timestamp {
+        self.of.now() + self.by
+    }
+}
+
 /// A moment in 2027, for no reason but that it is the same in every run.
 const BEGINNING: Timestamp = Timestamp::from_seconds(1_800_000_000);
 

@@ -12,6 +12,9 @@ pub const LEASE: Duration = Duration::from_secs(20);
 /// How long before the end of its lease an owner stops asking: clocks differ, and a request takes its time.
 pub const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
+/// By how much Twilio's clock may differ from ours: what is looked for in its logs may be dated that much earlier.
+pub const CLOCKS_DIFFER: Duration = Duration::from_mins(1);
+
 /// How long after it was accepted the Interaction is first looked at.
 pub const SET_UP_LOOK: Duration = Duration::from_secs(15);
 

@@ -19,7 +19,6 @@ use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use orphan_sweeper::OrphanSweeper;
 use shared::{
-    clock::{Clock, Timestamp},
     parts::World,
     transport::{Transport, TransportError},
 };
@@ -34,6 +33,7 @@ use super::{
     watch::Before,
     weather::{self, Deed, Fate, Lot, Roll},
 };
+use crate::rig::Ahead;
 
 /// One machine.
 pub(super) struct Machine {
@@ -62,19 +62,6 @@ pub(super) struct Asked {
     pub(super) disturbed: bool,
 }
 
-/// A clock that is ahead of another.
-#[derive(Debug)]
-struct Skewed {
-    clock: Arc<dyn Clock>,
-    ahead: Duration,
-}
-
-impl Clock for Skewed {
-    fn now(&self) -> Timestamp {
-        self.clock.now() + self.ahead
-    }
-}
-
 /// The SDK counts retries by region, for all of a process: what one run used up would change the next.
 static RUNS: AtomicU64 = AtomicU64::new(0);
 
@@ -94,7 +81,7 @@ impl Machine {
         let world = system.world_through(|to| wire(to, Side::Twilio), |to| wire(to, Side::Table)).await;
         let ahead = weather::skew(centre.plan.seed, number);
         let world = World {
-            clock: Arc::new(Skewed { clock: Arc::clone(&world.clock), ahead }),
+            clock: Arc::new(Ahead { of: Arc::clone(&world.clock), by: ahead }),
             aws: world.aws.into_builder().region(centre.region.clone()).build(),
             ..world
         };
