@@ -222,6 +222,27 @@ async fn a_message_of_which_nobody_can_find_out_is_not_sent_again() {
     }
 }
 
+/// Found by the simulation: a conversation was left behind whose making was answered by a lost connection first, and
+/// refused when it was asked for again.
+#[tokio::test(start_paused = true)]
+async fn a_conversation_that_is_refused_after_its_answer_was_lost_is_not_left_behind() {
+    for case in cases().into_iter().filter(|case| case.before == Before::Nothing) {
+        let rig = rig(case).await;
+        let refused = Misbehaviour::Status { status: 400, code: 20001, retry_after: None };
+        for (times, what) in [(Times::Next(1), Misbehaviour::LostAfter), (Times::Forever, refused)] {
+            let on = Matcher::route("POST /v1/Conversations");
+            rig.system.twilio.misbehave(Fault { on, times, what });
+        }
+        let front = rig.front().await;
+        assert_eq!(ask(&front, "k1", &asked(&rig, case)).await.status, 202, "{case:?}");
+        assert_eq!(rig.system.twilio.conversations().len(), 1);
+        rig.sweep_after_a_minute().await;
+        assert_eq!(ask(&front, "k1", &asked(&rig, case)).await.status, 502, "{case:?}");
+        assert!(rig.system.twilio.conversations().is_empty(), "{case:?}");
+        assert_sound(&rig, &format!("{case:?}")).await;
+    }
+}
+
 /// The same key, asked again after the death, gets what the sweep made of it.
 #[tokio::test(start_paused = true)]
 async fn killed_at_any_step_the_caller_asks_again_and_learns_what_became_of_it() {

@@ -497,8 +497,10 @@ impl Reach {
     pub fn refused(&self, refusal: Refusal, owner: &str, now: Timestamp) -> Self {
         self.next(now, |next| {
             next.attempts = 0;
-            // A joined conversation is not ours, but must be as it was.
-            let touched = self.conversation.is_some() || self.spare.is_some();
+            // A joined conversation is not ours, but must be as it was. One that was asked for may be there, although
+            // Twilio refuses it now: an earlier answer may have been lost.
+            let may_be_there = self.step() == Some(Step::Conversation);
+            let touched = self.conversation.is_some() || self.spare.is_some() || may_be_there;
             next.stage =
                 if touched { Stage::Undoing { refusal, at_work: None } } else { Stage::Refused { refusal } };
             next.put_to_work(owner, now);
