@@ -6,7 +6,10 @@
 
 use std::{
     fmt,
+    future::poll_fn,
     ops::{Add, Sub},
+    pin::pin,
+    task::Poll,
     time::Duration,
 };
 
@@ -159,13 +162,26 @@ impl Deadline {
     }
 
     /// Runs `work` until the deadline; `None` where it was not done by then.
+    ///
+    /// The deadline comes first, unlike with `tokio::time::timeout_at`: in a process that was frozen and wakes up after
+    /// it, `work` does nothing more. It would send what somebody else has been asked for meanwhile.
     pub async fn run<T>(self, work: impl Future<Output = T>) -> Option<T> {
-        tokio::time::timeout_at(self.0, work).await.ok()
+        let mut over = pin!(tokio::time::sleep_until(self.0));
+        let mut work = pin!(work);
+        poll_fn(|context| {
+            if self.remaining().is_zero() || over.as_mut().poll(context).is_ready() {
+                return Poll::Ready(None);
+            }
+            work.as_mut().poll(context).map(Some)
+        })
+        .await
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[test]
@@ -181,6 +197,18 @@ mod tests {
         for odd in ["", "yesterday", "2023-11-14", "1900-01-01T00:00:00Z"] {
             assert_eq!(Timestamp::from_rfc_3339(odd), None, "{odd}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_wakes_up_after_its_deadline_does_nothing_more() {
+        let done = Cell::new(false);
+        let mut work = pin!(Deadline::within(Duration::from_secs(1)).run(async {
+            tokio::task::yield_now().await;
+            done.set(true);
+        }));
+        assert!(poll_fn(|context| Poll::Ready(work.as_mut().poll(context).is_pending())).await);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!((work.await, done.get()), (None, false));
     }
 
     #[tokio::test(start_paused = true)]

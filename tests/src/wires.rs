@@ -3,6 +3,7 @@
 
 use std::{
     fmt,
+    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -12,6 +13,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
+use serde_json::Value;
 use shared::{
     random::Random,
     transport::{Transport, TransportError},
@@ -146,6 +148,101 @@ impl Transport for Fused {
             self.fuse.step().await;
             answer
         })
+    }
+}
+
+/// Freezes a process at one step (see [`Fuse`]): nothing of it runs until it is thawed.
+#[derive(Clone, Debug)]
+pub struct Frost(Arc<FrostState>);
+
+#[derive(Debug)]
+struct FrostState {
+    freezes_at: usize,
+    steps: AtomicUsize,
+    freezing: Notify,
+    frozen: Notify,
+    thawing: Notify,
+}
+
+impl Frost {
+    /// A frost at a step, counted from 0.
+    #[must_use]
+    pub fn at(step: usize) -> Self {
+        Self(Arc::new(FrostState {
+            freezes_at: step,
+            steps: AtomicUsize::new(0),
+            freezing: Notify::new(),
+            frozen: Notify::new(),
+            thawing: Notify::new(),
+        }))
+    }
+
+    /// A wire to `to` of the process that freezes.
+    #[must_use]
+    pub fn wire(&self, to: Arc<dyn Transport>) -> Arc<dyn Transport> {
+        Arc::new(Frosted { to, frost: self.clone() })
+    }
+
+    /// Runs `work` in the process that freezes.
+    pub async fn freeze<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        tokio::select! {
+            biased;
+            () = self.0.freezing.notified() => {}
+            done = &mut work => return done,
+        }
+        self.0.frozen.notify_one();
+        self.0.thawing.notified().await;
+        work.await
+    }
+
+    /// Waits until the process is frozen.
+    pub async fn frozen(&self) {
+        self.0.frozen.notified().await;
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.0.thawing.notify_one();
+    }
+
+    async fn step(&self) {
+        if self.0.steps.fetch_add(1, Ordering::SeqCst) == self.0.freezes_at {
+            self.0.freezing.notify_one();
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Frosted {
+    to: Arc<dyn Transport>,
+    frost: Frost,
+}
+
+impl Transport for Frosted {
+    fn send(&self, request: Request<Bytes>) -> Answer<'_> {
+        Box::pin(async move {
+            self.frost.step().await;
+            let answer = self.to.send(request).await;
+            self.frost.step().await;
+            answer
+        })
+    }
+}
+
+/// A DynamoDB that does not remember which requests it has carried out.
+#[derive(Debug)]
+pub struct WithoutToken(pub Arc<dyn Transport>);
+
+impl Transport for WithoutToken {
+    fn send(&self, request: Request<Bytes>) -> Answer<'_> {
+        let (parts, body) = request.into_parts();
+        let mut body: Value = serde_json::from_slice(&body).expect("DynamoDB speaks JSON");
+        if let Some(body) = body.as_object_mut() {
+            body.remove("ClientRequestToken");
+        }
+        self.0.send(Request::from_parts(parts, body.to_string().into()))
     }
 }
 

@@ -1,12 +1,12 @@
 //! The process is killed at every step. A step is before or after each request that it makes; between two
 //! steps nothing leaves the process, so that these are all the places at which a death can matter.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use flexglue::local::system;
 use flexglue_tests::{
     rig::{CUSTOMER, Rig, forever},
-    wires::Fuse,
+    wires::{Frost, Fuse},
 };
 use shared::conversation::Stage;
 
@@ -138,6 +138,30 @@ async fn an_owner_that_wakes_up_after_its_lease_asks_for_nothing() {
     gate.open();
     frozen.await.unwrap();
     assert_one_interaction(&rig, "frozen between claim and create").await;
+}
+
+/// The same, frozen at any step, the one before a request is sent included: what wakes up sends nothing any more (found
+/// by the simulation).
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_is_frozen_at_any_step_asks_for_nothing_when_it_wakes_up() {
+    for step in 1.. {
+        let rig = rig();
+        let frost = Frost::at(step);
+        let world = rig.system.world_through(|to| frost.wire(to), |to| frost.wire(to)).await;
+        let sleeper = rig.front_in(&world);
+        let mut handling = pin!(frost.freeze(sleeper.handle(rig.message(CUSTOMER, "hello"))));
+        tokio::select! {
+            () = frost.frozen() => {}
+            _ = &mut handling => {
+                assert!(step > 4, "{step}");
+                break;
+            }
+        }
+        rig.sweep_after_a_minute().await;
+        frost.thaw();
+        handling.await;
+        assert_one_interaction(&rig, &format!("frozen at step {step}")).await;
+    }
 }
 
 /// Found by the model (`tests/model`). A sweeper has read that the customer waits, so that nobody can have asked, and is

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use flexglue_tests::{
     rig::{Answer, CUSTOMER, Rig},
-    wires::Forgetful,
+    wires::{Forgetful, WithoutToken},
 };
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
-use serde_json::Value;
 use shared::transport::{Transport, TransportError};
 
 /// Trap 17: the SDK sends a write again whose answer it lost. The second finds the first.
@@ -34,21 +33,6 @@ async fn a_write_whose_answer_is_lost_is_not_taken_for_a_competitors() {
             assert_eq!(answer, Answer::new(200, "created"), "answer {lost} lost, {forgets_tokens}");
             assert_eq!(rig.system.twilio.interactions().len(), 1);
         }
-    }
-}
-
-/// A DynamoDB that does not remember which requests it has carried out.
-#[derive(Debug)]
-struct WithoutToken(Arc<dyn Transport>);
-
-impl Transport for WithoutToken {
-    fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, TransportError>> {
-        let (parts, body) = request.into_parts();
-        let mut body: Value = serde_json::from_slice(&body).expect("DynamoDB speaks JSON");
-        if let Some(body) = body.as_object_mut() {
-            body.remove("ClientRequestToken");
-        }
-        self.0.send(Request::from_parts(parts, body.to_string().into()))
     }
 }
 
