@@ -77,6 +77,7 @@ impl Record {
             last_end,
             reinvites,
             reinvited_at,
+            heard_of_reinvite,
             told,
             looked_at,
             refused_since,
@@ -85,7 +86,7 @@ impl Record {
             due_at,
             forget_at,
         } = &**self;
-        (version, attempts, set_up_failures, failed, served, reinvites, told).hash(state);
+        (version, attempts, set_up_failures, failed, served, reinvites, heard_of_reinvite, told).hash(state);
         // That an Interaction was asked for longer ago than tasks are shown leads to one more question, which the
         // account of the model answers already.
         (asked_since.is_some(), forget_at.is_some(), due_at.map(ahead), asking_until.map(ahead)).hash(state);

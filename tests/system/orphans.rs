@@ -1,16 +1,22 @@
 //! What becomes of a customer when a task ends, by where the conversation stands, what TaskRouter tells and what
 //! the operator wants: one test for each, through the real handler, with what customer and Twilio see.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use flexglue::local::system::{self, PUBLIC_URL, SMS_NUMBER, call_back};
 use flexglue_tests::{
-    rig::{CUSTOMER, Rig},
+    rig::{Ahead, CUSTOMER, Rig},
     tale::{NO_AGENT, PATIENCE, STILL_WAITING, Tale},
-    wires::{Forgetful, Fuse, Gate},
+    wires::{Forgetful, Fuse, Gate, WithoutToken},
 };
 use http::Method;
-use shared::conversation::Stage;
+use shared::{conversation::Stage, parts::World};
 use simulator::{
     ConversationState::{Active, Closed},
     Fault, Matcher, Misbehaviour, Reason, Times, WebhookFault, WebhookMisbehaviour,
@@ -48,6 +54,7 @@ fn words(told: &[&str]) -> Vec<String> {
 }
 
 const NO_REINVITES: (&str, &str) = ("MAX_REINVITES", "0");
+const REINVITES_FIRST: &str = r#"{"workflow.timeout":["reinvite","message:still_waiting"]}"#;
 
 fn fault(route: &str, times: Times, what: Misbehaviour) -> Fault {
     Fault { on: Matcher::route(route), times, what }
@@ -706,10 +713,77 @@ async fn killed_at_any_step_the_sweeper_goes_on_and_nothing_is_done_twice() {
     }
 }
 
+/// Found by the simulation: a step was written down twice, the second time in place of the next one, where a write met
+/// what its own first try had written.
+#[tokio::test(start_paused = true)]
+async fn a_step_whose_record_is_answered_by_a_lost_connection_is_recorded_once() {
+    for variables in [&[][..], &[("TERMINAL_POLICY", REINVITES_FIRST)]] {
+        for lost in 0.. {
+            let tale = Tale::waiting(variables).await;
+            tale.rig.pass(PATIENCE).await;
+            let answers = Arc::new(AtomicUsize::new(0));
+            let counted = Arc::clone(&answers);
+            let forgetful = |to| {
+                Arc::new(Forgetful::new(Arc::new(WithoutToken(to)), move |number, _| {
+                    counted.store(number, Ordering::SeqCst);
+                    number == lost
+                })) as _
+            };
+            let world = tale.rig.system.world_through(|to| to, forgetful).await;
+            let front = tale.rig.front_in(&world);
+            tale.rig.deliver_all(&front).await;
+            tale.minutes(10).await;
+            assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]), "answer {lost} lost, {variables:?}");
+            if answers.load(Ordering::SeqCst) < lost {
+                assert!(lost > 4, "{lost}");
+                break;
+            }
+        }
+    }
+}
+
+/// Found by the simulation: whoever could not ask Twilio put off what somebody else had begun meanwhile, so that it was
+/// taken from them before their lease was over.
+#[tokio::test(start_paused = true)]
+async fn a_look_in_vain_leaves_alone_what_somebody_else_has_begun_meanwhile() {
+    let tale = Tale::waiting(&[]).await;
+    tale.rig.pass(PATIENCE).await;
+    let webhooks = tale.rig.system.twilio.take_webhooks();
+    let down = |times| {
+        let what = Misbehaviour::Status { status: 500, code: 20500, retry_after: None };
+        fault("GET /v1/Conversations/{sid}", times, what)
+    };
+    tale.rig.system.twilio.misbehave(down(Times::Next(4)));
+    let gate = Gate::after(4);
+    let world = tale.rig.system.world_through(|to| gate.wire(to), |to| to).await;
+    let slow = tale.rig.front_in(&world);
+    let request = tale.rig.system.twilio.webhook_request(&webhooks[0]);
+    let looking = tokio::spawn(async move { slow.handle(request).await });
+    gate.reached().await;
+    // Killed when it has told the customer, and before it could say so.
+    let fuse = Fuse::at(17);
+    let world = tale.rig.system.world_through(|to| fuse.wire(to), |to| fuse.wire(to)).await;
+    let front = tale.rig.front_in(&world);
+    let request = tale.rig.system.twilio.webhook_request(&webhooks[1]);
+    assert!(fuse.guard(front.handle(request)).await.is_none());
+    let begun = tale.record().await;
+    assert!(matches!(begun.stage, Stage::Orphaned { .. }), "{:?}", begun.stage);
+    gate.open();
+    assert_eq!(looking.await.unwrap().status(), 204);
+    assert_eq!(tale.record().await, begun);
+    tale.minutes(3).await;
+    assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+}
+
 // --- An Interaction that nobody recorded --------------------------------------------------------------------
 
 /// The answer to its creation is lost, and with it everything that TaskRouter tells.
 async fn unrecorded() -> Tale {
+    unrecorded_by_a_clock_ahead(Duration::ZERO).await
+}
+
+/// The same, by an instance whose clock is ahead of Twilio's.
+async fn unrecorded_by_a_clock_ahead(by: Duration) -> Tale {
     let rig = Rig::with(
         1,
         |account| {
@@ -719,7 +793,9 @@ async fn unrecorded() -> Tale {
         },
         &[],
     );
-    let front = rig.front().await;
+    let world = rig.system.world().await;
+    let ahead = Ahead { of: Arc::clone(&world.clock), by };
+    let front = rig.front_in(&World { clock: Arc::new(ahead), ..world });
     rig.system.twilio.misbehave(fault("POST /v1/Interactions", Times::Next(1), Misbehaviour::LostAfter));
     front.handle(rig.message(CUSTOMER, "hello")).await;
     rig.system.twilio.change_settings(|account| account.workflow_timeout_s = None);
@@ -737,16 +813,19 @@ async fn the_end_of_a_task_tells_of_an_interaction_whose_answer_was_lost() {
     assert_eq!(tale.rig.system.twilio.interactions().len(), 1);
 }
 
-/// Its task has come, gone and been forgotten before anybody could look: the log still tells.
+/// Its task has come, gone and been forgotten before anybody could look: the log still tells. Clocks differ: by ours the
+/// log may be about a time before it was asked for (found by the simulation).
 #[tokio::test(start_paused = true)]
 async fn an_interaction_whose_task_is_forgotten_is_found_in_the_log() {
-    let tale = unrecorded().await;
-    tale.rig.pass(Duration::from_mins(20)).await;
-    tale.lose_webhooks();
-    assert!(tale.rig.system.twilio.tasks().is_empty());
-    tale.minutes(8).await;
-    assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
-    assert_eq!(tale.rig.system.twilio.interactions().len(), 1);
+    for ahead in [Duration::ZERO, Duration::from_secs(2)] {
+        let tale = unrecorded_by_a_clock_ahead(ahead).await;
+        tale.rig.pass(Duration::from_mins(20)).await;
+        tale.lose_webhooks();
+        assert!(tale.rig.system.twilio.tasks().is_empty());
+        tale.minutes(8).await;
+        assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+        assert_eq!(tale.rig.system.twilio.interactions().len(), 1);
+    }
 }
 
 // --- Many at once ---------------------------------------------------------------------------------------------
@@ -855,6 +934,24 @@ async fn an_invitation_that_only_its_channel_knows_is_somebody_on_the_way() {
     assert_eq!(tale.told(), [""; 0]);
     assert_eq!(tale.rig.system.twilio.task(&second).unwrap().status, simulator::TaskStatus::Pending);
     assert_eq!(tale.rig.system.twilio.interactions()[0].channel.invites.len(), 2);
+}
+
+/// Found by the simulation: the answer to a re-invite is lost, an agent accepts it all the same, and its task is deleted
+/// and forgotten before anybody can look. Its callbacks have told its number.
+#[tokio::test(start_paused = true)]
+async fn a_re_invite_of_which_only_callbacks_told_counts() {
+    let tale = Tale::waiting(&[("MAX_REINVITES", "1")]).await;
+    tale.rig.system.twilio.misbehave(fault(INVITES, Times::Next(1), Misbehaviour::LostAfter));
+    tale.pass(PATIENCE).await;
+    tale.agent_accepts(0).await;
+    let task = tale.rig.system.twilio.tasks().pop().unwrap().sid;
+    let what = Misbehaviour::Status { status: 500, code: 20500, retry_after: None };
+    tale.rig.system.twilio.misbehave(fault("GET /v1/Conversations/{sid}", Times::Forever, what));
+    tale.rig.system.twilio.task_is_deleted(&task).unwrap();
+    tale.pass(Duration::from_mins(10)).await;
+    tale.rig.system.twilio.behave();
+    tale.minutes(12).await;
+    assert_eq!(seen(&tale), closed(&[STILL_WAITING, NO_AGENT]));
 }
 
 /// The first re-invite's answer is lost, and its task is gone before anybody looks: it counts.

@@ -98,6 +98,9 @@ pub struct Conversation {
     /// When agents were last invited again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reinvited_at: Option<Timestamp>,
+    /// The last re-invite of whose task TaskRouter told. It counts from the next look on, when its task may be forgotten.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub heard_of_reinvite: u32,
     /// What the customer has been told by flexglue. Nothing is told twice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub told: Vec<MessageName>,
@@ -289,6 +292,11 @@ pub struct Outbound {
     /// Attributes for the task of a reply.
     #[serde(default, with = "as_text")]
     pub attributes: Personal<Map<String, Value>>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// JSON objects that are not ours are kept as text, to the letter: DynamoDB's own types would change

@@ -210,6 +210,9 @@ impl TerminalPolicy {
             if count(Step::Reinvite) + count(Step::Close) > 1 {
                 return Err(wrong("reinvite or close, and once"));
             }
+            if MessageName::ALL.into_iter().any(|message| count(Step::Tell(message)) > 1) {
+                return Err(wrong("no message twice"));
+            }
             self.0.insert(event, steps);
         }
         Ok(self)

@@ -166,8 +166,9 @@ impl Conversation {
         now: Timestamp,
     ) -> Option<Transition> {
         let Stage::Orphaned { at_work, .. } = &self.stage else { return None };
-        // It is due when the last owner's right has ended, and no sooner.
-        if self.due_at.is_none_or(|due| now < due) {
+        let is_leased =
+            at_work.as_ref().is_some_and(|at_work| now < at_work.until) && Safeguard::Lease.is_on();
+        if is_leased || self.due_at.is_none_or(|due| now < due) {
             return None;
         }
         // Was the re-invite that the last owner may have asked for made, and has it come to nothing since?
@@ -283,9 +284,10 @@ impl Conversation {
         self.reinvited_at.map(|last| last + pace::reinvite(self.reinvites))
     }
 
-    /// One step is done; the next is `owner`'s as well.
-    fn step_done(&self, owner: &str, happening: Happening, now: Timestamp) -> Option<Transition> {
-        self.is_at_work(owner).then(|| {
+    /// A step is done; the next is `owner`'s as well. `None` where that is written down already: a write whose answer
+    /// was lost is decided upon again.
+    fn step_done(&self, step: Step, owner: &str, happening: Happening, now: Timestamp) -> Option<Transition> {
+        (self.is_at_work(owner) && self.next_step() == Some(step)).then(|| {
             self.next(now, happening, |next| {
                 next.attempts = 0;
                 next.refused_since = None;
@@ -305,7 +307,8 @@ impl Conversation {
     /// The customer was told.
     #[must_use]
     pub fn told(&self, owner: &str, message: MessageName, now: Timestamp) -> Option<Transition> {
-        let mut told = self.step_done(owner, Happening::new(What::Told, now).owner(owner), now)?;
+        let happening = Happening::new(What::Told, now).owner(owner);
+        let mut told = self.step_done(Step::Tell(message), owner, happening, now)?;
         if Safeguard::StepRecord.is_on() && !told.next.told.contains(&message) {
             told.next.told.push(message);
         }
@@ -314,8 +317,15 @@ impl Conversation {
 
     /// The customer cannot be told, or is to be told nothing: no reason to leave them without an agent.
     #[must_use]
-    pub fn not_told(&self, owner: &str, code: Option<u32>, now: Timestamp) -> Option<Transition> {
-        self.step_done(owner, Happening::new(What::NotTold, now).owner(owner).code(code), now)
+    pub fn not_told(
+        &self,
+        owner: &str,
+        message: MessageName,
+        code: Option<u32>,
+        now: Timestamp,
+    ) -> Option<Transition> {
+        let happening = Happening::new(What::NotTold, now).owner(owner).code(code);
+        self.step_done(Step::Tell(message), owner, happening, now)
     }
 
     /// The re-invite of this number was made. A fact, whoever is at work by now: it counts.
@@ -328,7 +338,7 @@ impl Conversation {
         now: Timestamp,
     ) -> Option<Transition> {
         let happening = Happening::new(What::Reinvited, now).owner(owner).task(task);
-        let mut reinvited = match self.step_done(owner, happening.clone(), now) {
+        let mut reinvited = match self.step_done(Step::Reinvite, owner, happening.clone(), now) {
             Some(done) => done,
             None if self.reinvites >= number => return None,
             None => self.next(now, happening, |next| {
@@ -469,6 +479,8 @@ mod tests {
         let record = orphaned();
         assert_eq!(record.told("you", MessageName::StillWaiting, at(11)), None);
         let told = record.told("me", MessageName::StillWaiting, at(11)).unwrap().next;
+        assert_eq!(told.told("me", MessageName::StillWaiting, at(11)), None, "written down already");
+        assert_eq!(told.not_told("me", MessageName::StillWaiting, None, at(11)), None);
         assert_eq!((told.next_step(), told.due_at), (Some(Step::Reinvite), Some(at(31))));
         let invited = told.reinvited("me", 1, None, at(12)).unwrap().next;
         assert_eq!((&invited.stage, invited.reinvites), (&Stage::Open, 1));

@@ -15,6 +15,7 @@ use crate::{
     personal::Personal,
     routing::RoutingDefaults,
     sid::{ConversationSid, InteractionChannelSid, InteractionSid, TaskSid, WorkflowSid},
+    twilio::{REINVITES_ATTRIBUTE, reinvite_number},
 };
 
 /// Something that happened to a task of a Flex Interaction.
@@ -32,6 +33,8 @@ pub struct TaskEvent {
     pub channel: InteractionChannelSid,
     /// The conversation, where the task names it.
     pub conversation: Option<ConversationSid>,
+    /// Which re-invite of ours made the task; 0 where none did.
+    pub reinvite: u32,
     /// How the task was routed: of a conversation that was never heard of, nobody else knows.
     pub routing: Option<Routing>,
 }
@@ -81,7 +84,7 @@ impl TaskNews {
 /// The attributes that Flex sets anew for every task of an Interaction, and ours. They are of that task
 /// alone.
 const OF_ONE_TASK: [&str; 4] =
-    ["flexInteractionSid", "flexInteractionChannelSid", "flexChannelInviteSid", "flexglueReinvites"];
+    ["flexInteractionSid", "flexInteractionChannelSid", "flexChannelInviteSid", REINVITES_ATTRIBUTE];
 
 impl TaskFacts {
     /// The event, where the task is one of a Flex Interaction: `flexInteractionChannelSid` is what Flex itself
@@ -94,8 +97,9 @@ impl TaskFacts {
         let channel = text("flexInteractionChannelSid")?.parse().ok()?;
         let conversation = text("conversationSid").and_then(|sid| sid.parse().ok());
         let conversation = conversation.or_else(|| conversation_in_media(&self.attributes));
+        let reinvite = reinvite_number(self.attributes.get(REINVITES_ATTRIBUTE));
         let routing = Some(self.routing(defaults));
-        Some(TaskEvent { news, at, task: self.task, interaction, channel, conversation, routing })
+        Some(TaskEvent { news, at, task: self.task, interaction, channel, conversation, reinvite, routing })
     }
 
     fn routing(&self, defaults: &RoutingDefaults) -> Routing {
@@ -181,6 +185,7 @@ impl Conversation {
             return None;
         }
         let mut heard = self.hears_of_task(event, now)?;
+        heard.next.heard_of_reinvite = heard.next.heard_of_reinvite.max(event.reinvite);
         // The first that is known stays.
         heard.next.routing = heard.next.routing.take().or_else(|| event.routing.clone());
         Some(heard)

@@ -73,6 +73,7 @@ impl Conversation {
             last_end: None,
             reinvites: 0,
             reinvited_at: None,
+            heard_of_reinvite: 0,
             told: Vec::new(),
             looked_at: None,
             refused_since: None,

@@ -316,6 +316,7 @@ mod tests {
                 }),
                 reinvites: 1,
                 reinvited_at: Some(Timestamp::from_millis(10)),
+                heard_of_reinvite: 2,
                 told: vec![MessageName::StillWaiting],
                 looked_at: Some(Timestamp::from_millis(11)),
                 refused_since: None,

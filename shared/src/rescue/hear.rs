@@ -75,7 +75,8 @@ impl Rescuer {
             let channel = interaction.channel?;
             let conversation = Some(sid.clone());
             let interaction = interaction.sid;
-            Some((sid, TaskEvent { news, at, task, interaction, channel, conversation, routing: None }))
+            let (reinvite, routing) = (0, None);
+            Some((sid, TaskEvent { news, at, task, interaction, channel, conversation, reinvite, routing }))
         }))
     }
 }

@@ -31,7 +31,7 @@ impl Rescuer {
         record: &Conversation,
         deadline: Deadline,
     ) -> Result<(Finding, Picture), CallError> {
-        let mut picture = Picture::default();
+        let mut picture = Picture { reinvites: record.heard_of_reinvite, ..Picture::default() };
         for _ in 0..MOST_QUESTIONS {
             match judge(record, &picture, self.opener.clock.now()) {
                 Judgement::Is(finding) => {

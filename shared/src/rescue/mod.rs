@@ -117,7 +117,10 @@ impl Rescuer {
             Ok(looked) => looked,
             Err(error) => {
                 tracing::warn!(conversation_sid = %record.sid, %error, "Twilio could not be asked how it stands");
-                self.change(record, deadline, Conversation::looked_in_vain).await?;
+                let looked_in_vain = move |current: &Conversation, now| {
+                    (current.version == before.version).then(|| current.looked_in_vain(now)).flatten()
+                };
+                self.change(record, deadline, looked_in_vain).await?;
                 return Ok(Ending::Left);
             }
         };

@@ -104,7 +104,9 @@ impl Rescuer {
         };
         let not_told = |code| {
             let owner = owner.clone();
-            Taken::Done(Box::new(move |record: &Conversation, now| record.not_told(&owner, code, now)))
+            Taken::Done(Box::new(move |record: &Conversation, now| {
+                record.not_told(&owner, message, code, now)
+            }))
         };
         let Some(text) = self.messages.text(message) else { return not_told(None) };
         if in_doubt && Safeguard::LookForMessage.is_on() {

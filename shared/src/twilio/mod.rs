@@ -46,7 +46,7 @@ pub use self::{
         ParticipantResource,
     },
     receipts::ReceiptResource,
-    tasks::{FlexTask, REACH_ATTRIBUTE, REINVITES_ATTRIBUTE, TaskResource, TaskStanding},
+    tasks::{FlexTask, REACH_ATTRIBUTE, REINVITES_ATTRIBUTE, TaskResource, TaskStanding, reinvite_number},
     tokens::FlexUser,
     web_chats::{NewWebChat, WebChatResource},
 };

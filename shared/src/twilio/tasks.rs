@@ -76,6 +76,15 @@ struct FlexAttributes {
     outbound: serde_json::Value,
 }
 
+/// The number of a re-invite as a task's attribute has it; 0 where it has none.
+#[must_use]
+pub fn reinvite_number(attribute: Option<&serde_json::Value>) -> u32 {
+    attribute
+        .and_then(serde_json::Value::as_u64)
+        .and_then(|number| number.try_into().ok())
+        .unwrap_or_default()
+}
+
 impl TaskResource {
     /// A task of which only the attributes are known.
     #[must_use]
@@ -109,7 +118,7 @@ impl TaskResource {
             interaction: attributes.interaction,
             channel: attributes.channel,
             conversation: attributes.conversation.as_str().and_then(|sid| sid.parse().ok()),
-            reinvite: attributes.reinvite.as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
+            reinvite: reinvite_number(Some(&attributes.reinvite)),
             reach: attributes.outbound["id"].as_str().map(str::to_owned),
         })
     }
