@@ -237,9 +237,8 @@ impl Opener {
             Some(_) => {}
         }
         let mut found = self.find_interaction(&record.sid, deadline).await?;
-        // A task that ended is not shown for long.
-        let asked = record.asked_since.filter(|asked| self.clock.now().since(*asked) > pace::TASK_SHOWN);
-        if let (None, Some(asked)) = (&found, asked) {
+        // A task that ended is not shown for long, and one that was deleted not at all.
+        if let (None, Some(asked)) = (&found, record.asked_since) {
             found = self.find_in_log(record, asked - pace::CLOCKS_DIFFER, deadline).await?;
         }
         Ok(found.map_or(Found::Nothing, Found::Interaction))

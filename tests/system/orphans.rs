@@ -828,6 +828,17 @@ async fn an_interaction_whose_task_is_forgotten_is_found_in_the_log() {
     }
 }
 
+/// Found by the simulation: a task that is deleted is not shown from then on, however young it is.
+#[tokio::test(start_paused = true)]
+async fn an_interaction_whose_task_was_deleted_is_found_in_the_log() {
+    let tale = unrecorded().await;
+    tale.rig.system.twilio.task_is_deleted(&tale.task()).unwrap();
+    tale.lose_webhooks();
+    tale.minutes(8).await;
+    assert_eq!(seen(&tale), reinvited(1, &[]));
+    assert_eq!(tale.rig.system.twilio.interactions().len(), 1);
+}
+
 // --- Many at once ---------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
