@@ -1,7 +1,8 @@
 //! Every safeguard is needed, and the simulation sees when it is not there: each is switched off in turn, and within a
 //! few hundred runs a promise is broken.
 
-use flexglue_tests::simulation::{Plan, Trouble, run};
+use fastrand::Rng;
+use flexglue_tests::simulation::{Act, Plan, Trouble, What, overwrite_attributes, run};
 use shared::safeguard::Safeguard;
 
 /// The most runs in which a safeguard that is missing must be missed.
@@ -11,13 +12,32 @@ const MOST_RUNS: u64 = 400;
 /// long to be missed.
 fn plan(seed: u64, safeguard: Safeguard) -> Plan {
     let mut plan = Plan::of(seed);
-    if safeguard == Safeguard::LookBeforeAsking {
+    match safeguard {
         // Twilio has made the Interaction and nobody knows: neither who asked, nor by the event of its task. And Twilio
         // does not drop the second one.
-        plan.account.duplicate_guard = false;
-        plan.weather.troubles.retain(|(trouble, _)| *trouble != Trouble::TwilioIsLate);
-        plan.weather.bursts.retain(|(_, _, trouble, _)| *trouble != Trouble::TwilioIsLate);
-        plan.weather.troubles.extend([(Trouble::TwilioLostAfter, 300), (Trouble::WebhookLost, 300)]);
+        Safeguard::LookBeforeAsking | Safeguard::Doubt => {
+            plan.account.duplicate_guard = false;
+            plan.weather.troubles.retain(|(trouble, _)| *trouble != Trouble::TwilioIsLate);
+            plan.weather.bursts.retain(|(_, _, trouble, _)| *trouble != Trouble::TwilioIsLate);
+            plan.weather.troubles.extend([(Trouble::TwilioLostAfter, 300), (Trouble::WebhookLost, 300)]);
+        }
+        // The first agent has another invited, and is gone. The other's task is known by nothing but that agent: nobody
+        // tells of it, no list shows it.
+        Safeguard::LookForAgents => {
+            plan.account.shows_invites = false;
+            let dice = &mut Rng::with_seed(seed);
+            let accepted = plan.acts.iter().filter(|act| act.what == What::AgentAccepts).map(|act| act.at_ms);
+            for at_ms in accepted.collect::<Vec<_>>() {
+                for (after_ms, what) in
+                    [(500, What::AgentInvites), (1500, What::AgentAccepts), (20_000, What::TaskIsDeleted)]
+                {
+                    plan.acts.push(Act { at_ms: at_ms + after_ms, what, dice: dice.u64(..) });
+                }
+            }
+            overwrite_attributes(&mut plan.acts, dice);
+            plan.weather.troubles.push((Trouble::WebhookLost, 700));
+        }
+        _ => {}
     }
     plan
 }

@@ -1,6 +1,6 @@
 //! What must be true once all is at rest.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use http::Method;
 use serde_json::Value;
@@ -27,7 +27,15 @@ pub(super) async fn everything(centre: &Arc<Centre>) -> Result<(), String> {
 
 fn of_conversation(centre: &Centre, conversation: &Conversation, events: &[Value]) -> Result<(), String> {
     let sid = &conversation.sid;
-    let of_this = |event: &&Value| task_attributes(event)["conversationSid"] == sid.as_str();
+    // Attributes may have been overwritten since.
+    let tasks: BTreeSet<_> = events
+        .iter()
+        .filter(|event| event["event_type"] == "task.created")
+        .filter(|event| task_attributes(event)["conversationSid"] == sid.as_str())
+        .filter_map(|event| event["event_data"]["task_sid"].as_str())
+        .collect();
+    let of_this =
+        |event: &&Value| event["event_data"]["task_sid"].as_str().is_some_and(|task| tasks.contains(task));
     let mut reinvites: Vec<&str> = events
         .iter()
         .filter(of_this)

@@ -213,10 +213,16 @@ impl Wire {
         }
     }
 
+    /// Whether this is what Twilio never shows in this account.
+    fn hides(&self, route: &str) -> bool {
+        route.starts_with("GET") && !self.centre.plan.account.shows_invites
+    }
+
     fn fate(&self, route: &str) -> Fate {
         let roll = self.centre.roll(self.number);
         let weather = &self.centre.plan.weather;
         let fate = match self.side {
+            Side::Twilio if route.ends_with("/Invites") && self.hides(route) => weather::hidden(),
             _ if self.centre.is_calm() => weather::CALM,
             Side::Twilio => weather.on_twilio(roll, route),
             Side::Table => weather.on_table(roll, route),

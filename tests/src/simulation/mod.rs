@@ -23,7 +23,7 @@ mod weather;
 
 pub use self::{
     centre::{Broken, Finished, run},
-    plan::{Act, Plan, What},
+    plan::{Act, Plan, What, overwrite_attributes},
     shrink::shrink,
     watch::Counts,
     weather::{Trouble, Weather},

@@ -120,6 +120,7 @@ impl Centre {
                 });
             }
             What::TaskIsCanceled => self.task_is_canceled(dice),
+            What::AttributesAreOverwritten => self.attributes_are_overwritten(dice),
             What::InteractionIsUnparked => self.interaction_is_unparked(dice),
             What::ConversationTimesOut => self.conversation_times_out(dice),
             What::NumberBreaks { customer: number } => {
@@ -188,6 +189,22 @@ impl Centre {
         let centre = Arc::clone(self);
         self.spawn(async move {
             drop(centre.rig.ask(Method::POST, &path, "AssignmentStatus=canceled").await);
+            centre.something_happened();
+        });
+    }
+
+    fn attributes_are_overwritten(self: &Arc<Self>, dice: &mut Rng) {
+        let mut tasks = self.live_tasks();
+        tasks.retain(|task| task.status == TaskStatus::Assigned);
+        let Some(task) = one_of(&tasks, dice.u64(..)) else { return };
+        self.tell(|| format!("{} has its attributes overwritten", task.sid));
+        let workspace = self.rig.system.twilio.settings().workspace_sid;
+        let path = format!("/v1/Workspaces/{workspace}/Tasks/{}", task.sid);
+        let centre = Arc::clone(self);
+        self.spawn(async move {
+            drop(
+                centre.rig.ask(Method::POST, &path, "Attributes=%7B%22disposition%22%3A%22none%22%7D").await,
+            );
             centre.something_happened();
         });
     }

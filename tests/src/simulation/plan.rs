@@ -31,6 +31,8 @@ pub struct Account {
     /// Whether Twilio drops a second Interaction on one conversation itself.
     pub duplicate_guard: bool,
     pub(super) list_hides_task_attributes: bool,
+    /// Whether Twilio lists the invites of a channel.
+    pub shows_invites: bool,
     pub(super) closing_ends_channel: bool,
     pub(super) task_events_carry_sid: bool,
     pub(super) conflict_names_conversation: bool,
@@ -73,6 +75,7 @@ pub enum What {
     AgentInvites,
     AgentTransfers,
     TaskIsDeleted,
+    AttributesAreOverwritten,
     TaskIsCanceled,
     InteractionIsUnparked,
     ConversationTimesOut,
@@ -126,8 +129,14 @@ impl Plan {
     #[must_use]
     pub fn of(seed: u64) -> Self {
         let mut draw = Rng::with_seed(seed);
-        let account = Account::drawn(&mut draw);
-        let acts = acts(&mut draw);
+        let mut account = Account::drawn(&mut draw);
+        let mut acts = acts(&mut draw);
+        // Drawn aside, so that all else is as it was before there was this.
+        let aside = &mut Rng::with_seed(seed ^ 0x5eed);
+        account.shows_invites = aside.u8(0..4) > 0;
+        if aside.u8(0..4) == 0 {
+            overwrite_attributes(&mut acts, aside);
+        }
         let over_ms = acts.last().map_or(0, |act| act.at_ms);
         let weather = Weather::drawn(&mut draw, over_ms, account.duplicate_guard);
         // The schedule says once a minute; whoever invokes the sweeper by hand does so at any time.
@@ -148,6 +157,7 @@ impl Account {
             every_event: draw.bool(),
             duplicate_guard: draw.bool(),
             list_hides_task_attributes: draw.bool(),
+            shows_invites: true,
             closing_ends_channel: draw.bool(),
             task_events_carry_sid: draw.bool(),
             conflict_names_conversation: draw.bool(),
@@ -160,6 +170,17 @@ impl Account {
             max_reinvites: draw.u32(0..4),
         }
     }
+}
+
+/// A plugin writes its own attributes over those of tasks that agents have accepted.
+pub fn overwrite_attributes(acts: &mut Vec<Act>, draw: &mut Rng) {
+    let accepted: Vec<_> =
+        acts.iter().filter(|act| act.what == What::AgentAccepts).map(|act| act.at_ms).collect();
+    for accepted in accepted {
+        let at_ms = accepted + draw.u64(0..30_000);
+        acts.push(Act { at_ms, what: What::AttributesAreOverwritten, dice: draw.u64(..) });
+    }
+    acts.sort_by_key(|act| act.at_ms);
 }
 
 fn acts(draw: &mut Rng) -> Vec<Act> {

@@ -259,6 +259,11 @@ impl Watch {
             self.is_wrong(|| format!("{} {path}: tasks are not ours to change", request.method()));
         }
         if let Some(before) = before {
+            // An agent who reaches out may be invited to whom another serves.
+            let invites_again = String::from_utf8_lossy(request.body()).contains("flexglueReinvites");
+            if path.ends_with("/Invites") && invites_again {
+                self.check_inviting(machine, &before);
+            }
             self.check_closing(centre, machine, &before);
         }
         if path.ends_with("/Interactions") {
@@ -275,6 +280,17 @@ impl Watch {
             && let Some(conversation) = conversation_of(twilio, request)
         {
             self.check_told(twilio, &conversation);
+        }
+    }
+
+    /// Agents were invited again: was one there, when it was asked?
+    fn check_inviting(&self, machine: u64, before: &Before) {
+        let mut seen = self.seen();
+        let Some(running) = seen.running.get(&machine) else { return };
+        let found = running.found.get(&before.conversation).copied().unwrap_or(before.presence);
+        if before.presence.agent && found.agent {
+            let wrong = format!("agents were invited to {} with an agent in it", before.conversation);
+            seen.wrong.get_or_insert(wrong);
         }
     }
 
@@ -477,11 +493,17 @@ fn conversation_of(twilio: &Twilio, request: &Request<Bytes>) -> Option<String> 
 fn presence(twilio: &Twilio, conversation: &str) -> Presence {
     let tasks = twilio.tasks();
     let lives = |status: TaskStatus| !matches!(status, TaskStatus::Canceled | TaskStatus::Completed);
+    let interactions = twilio.interactions_on(conversation);
+    // Attributes may have been overwritten.
+    let is_invited = |task: &str| {
+        let mut invites = interactions.iter().flat_map(|interaction| &interaction.channel.invites);
+        invites.any(|invite| invite.task_sid == task)
+    };
     let task = tasks.iter().any(|task| {
-        lives(task.status)
-            && task.attributes.get("conversationSid").and_then(Value::as_str) == Some(conversation)
+        let named = task.attributes.get("conversationSid").and_then(Value::as_str);
+        lives(task.status) && (named == Some(conversation) || is_invited(&task.sid))
     });
-    let agent = twilio.interactions_on(conversation).iter().any(|interaction| {
+    let agent = interactions.iter().any(|interaction| {
         interaction.channel.status == ChannelStatus::Active
             && interaction.channel.participants.iter().any(|participant| {
                 participant.kind == ParticipantKind::Agent

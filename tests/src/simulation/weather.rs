@@ -132,6 +132,11 @@ pub(super) enum Deed {
 pub(super) const CALM: Fate =
     Fate { before: Duration::from_millis(1), after: Duration::from_millis(1), what: Deed::Done };
 
+/// What becomes of a request for what Twilio does not show.
+pub(super) fn hidden() -> Fate {
+    Fate { what: Deed::Refused(twilio_error(404, 20404)), ..CALM }
+}
+
 impl Fate {
     /// Whether it is carried out and answered at once.
     pub(super) fn is_good(&self) -> bool {
