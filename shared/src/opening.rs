@@ -237,26 +237,26 @@ impl Opener {
             Some(_) => {}
         }
         let mut found = self.find_interaction(&record.sid, deadline).await?;
-        if let (None, Some(asked)) = (&found, record.asked_since) {
-            // A task that ended is not shown for long, and one that was deleted not at all. Deletions are few.
-            let is_forgotten = self.clock.now().since(asked) > pace::TASK_SHOWN;
-            let event = if is_forgotten { "task.created" } else { "task.deleted" };
-            found = self.find_in_log(record, event, asked - pace::CLOCKS_DIFFER, deadline).await?;
+        if let (None, Some(since), Some(until)) = (&found, record.asked_since, record.asked_until) {
+            // A task that ended is not shown for long, one that was deleted not at all, and one whose attributes were
+            // overwritten is not found by them. What was made since by others is of no interest.
+            let (since, until) = (since - pace::CLOCKS_DIFFER, until + pace::LEASE_MARGIN);
+            found = self.find_in_log(record, since, until, deadline).await?;
         }
         Ok(found.map_or(Found::Nothing, Found::Interaction))
     }
 
-    /// The Interaction that lives on a conversation, as one kind of event in TaskRouter's log since then tells.
+    /// The Interaction that lives on a conversation, as TaskRouter's log of the tasks created in that time tells.
     async fn find_in_log(
         &self,
         record: &Conversation,
-        event: &'static str,
         since: Timestamp,
+        until: Timestamp,
         deadline: Deadline,
     ) -> Result<Option<Interaction>, CallError> {
         /// A thousand tasks. A look that came later than that would find Twilio's own guard against duplicates.
         const MOST_PAGES: usize = 10;
-        let query = EventQuery::OfType(event);
+        let query = EventQuery::OfTypeUntil("task.created", until);
         let mut next = None;
         for _ in 0..MOST_PAGES {
             let page =

@@ -69,6 +69,7 @@ impl Record {
             before_reach,
             interaction,
             asked_since,
+            asked_until: _, // bounds a question that the account of the model answers already
             asking_until,
             attempts,
             set_up_failures,

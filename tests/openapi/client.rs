@@ -246,7 +246,11 @@ impl Driver {
         self.rig.system.twilio.agent_accepts(task.as_str(), &worker).unwrap();
         ask!(self, task(&self.workspace, &task)).unwrap();
         let since = self.rig.system.clock.now() - Duration::from_hours(1);
-        for query in [EventQuery::OfTask(&task), EventQuery::OfType("task.created")] {
+        for query in [
+            EventQuery::OfTask(&task),
+            EventQuery::OfType("task.created"),
+            EventQuery::OfTypeUntil("task.created", self.rig.system.clock.now()),
+        ] {
             assert!(!ask!(self, events(&self.workspace, &query, since, None)).unwrap().items.is_empty());
         }
         for _ in 0..100 {

@@ -828,6 +828,19 @@ async fn an_interaction_whose_task_is_forgotten_is_found_in_the_log() {
     }
 }
 
+/// Found by the simulation: nobody tells, and a plugin has overwritten what the task would be found by.
+#[tokio::test(start_paused = true)]
+async fn an_interaction_whose_task_has_other_attributes_is_found_in_the_log() {
+    let tale = unrecorded().await;
+    let workspace = tale.rig.system.twilio.settings().workspace_sid;
+    let path = format!("/v1/Workspaces/{workspace}/Tasks/{}", tale.task());
+    tale.rest(Method::POST, &path, "Attributes=%7B%7D").await;
+    tale.lose_webhooks();
+    tale.minutes(8).await;
+    assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+    assert_eq!(tale.rig.system.twilio.interactions().len(), 1);
+}
+
 /// Found by the simulation: a task that is deleted is not shown from then on, however young it is.
 #[tokio::test(start_paused = true)]
 async fn an_interaction_whose_task_was_deleted_is_found_in_the_log() {

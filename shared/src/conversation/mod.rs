@@ -73,6 +73,9 @@ pub struct Conversation {
     /// Since when an Interaction may have been asked for without an answer that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked_since: Option<Timestamp>,
+    /// Until when whoever held the claim before may have asked Twilio for the Interaction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_until: Option<Timestamp>,
     /// Until when an Interaction may still be made at the asking of somebody whose claim this was when another one
     /// became known. Until then none is asked for in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -65,6 +65,7 @@ impl Conversation {
             before_reach: None,
             interaction: None,
             asked_since: None,
+            asked_until: None,
             asking_until: None,
             attempts: 0,
             set_up_failures: 0,
@@ -145,6 +146,10 @@ impl Conversation {
             let lease_until = now + pace::LEASE;
             next.attempts += 1;
             next.asked_since.get_or_insert(now);
+            next.asked_until = match self.stage {
+                Stage::Claimed { lease_until, .. } => Some(lease_until),
+                _ => None,
+            };
             next.stage = Stage::Claimed { owner: owner.to_owned(), lease_until };
             next.due_at = pace::due_after_lease(lease_until, next.attempts, now);
             change(next);

@@ -303,6 +303,7 @@ mod tests {
                     since: Timestamp::from_millis(9),
                 }),
                 asked_since: Some(Timestamp::from_millis(7)),
+                asked_until: Some(Timestamp::from_millis(9)),
                 asking_until: Some(Timestamp::from_millis(8)),
                 attempts: 1,
                 set_up_failures: 1,

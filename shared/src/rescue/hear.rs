@@ -33,7 +33,7 @@ impl Rescuer {
         let Some(record) = record.filter(|record| needs_a_look(record, &event)) else {
             return Ok(Some(Ending::Left));
         };
-        match self.look_after(record, deadline).await {
+        match Box::pin(self.look_after(record, deadline)).await {
             Ok(ending) => Ok(Some(ending)),
             Err(error) => {
                 // It is written down, and due.

@@ -84,6 +84,8 @@ pub enum EventQuery<'a> {
     OfTask(&'a TaskSid),
     /// Those of one type.
     OfType(&'static str),
+    /// Those of one type up to a time.
+    OfTypeUntil(&'static str, Timestamp),
 }
 
 impl Twilio {
@@ -98,10 +100,14 @@ impl Twilio {
     ) -> Result<Page<EventResource>, CallError> {
         let since = Timestamp::from_seconds(since.as_seconds());
         let mut fields = vec![("StartDate", since.to_string()), ("PageSize", "100".to_owned())];
-        fields.push(match query {
-            EventQuery::OfTask(task) => ("TaskSid", task.as_str().to_owned()),
-            EventQuery::OfType(name) => ("EventType", (*name).to_owned()),
-        });
+        match query {
+            EventQuery::OfTask(task) => fields.push(("TaskSid", task.as_str().to_owned())),
+            EventQuery::OfType(name) => fields.push(("EventType", (*name).to_owned())),
+            EventQuery::OfTypeUntil(name, until) => {
+                let until = Timestamp::from_seconds(until.as_seconds() + 1);
+                fields.extend([("EventType", (*name).to_owned()), ("EndDate", until.to_string())]);
+            }
+        }
         fields.extend(after.into_iter().flat_map(Next::fields));
         let call = Call::get(&self.bases.taskrouter, format!("/v1/Workspaces/{workspace}/Events"), fields);
         self.send::<RawPage>(call, deadline).await?.read("events")
