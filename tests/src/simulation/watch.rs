@@ -469,7 +469,7 @@ struct Most {
     webchat: (u32, u32),
 }
 
-const MOST: Most = Most { inbound: (6, 12), events: (60, 24), outbound: (120, 60), webchat: (20, 24) };
+const MOST: Most = Most { inbound: (6, 10), events: (40, 12), outbound: (60, 40), webchat: (12, 16) };
 
 /// The conversation that a request is about.
 fn conversation_of(twilio: &Twilio, request: &Request<Bytes>) -> Option<String> {
