@@ -111,7 +111,7 @@ impl Fuse {
     /// A wire to `to` that this fuse guards.
     #[must_use]
     pub fn wire(&self, to: Arc<dyn Transport>) -> Arc<dyn Transport> {
-        Arc::new(Fused { to, fuse: self.clone() })
+        Arc::new(Stepped { to, at: self.clone() })
     }
 
     /// Runs `work` in the process that the fuse guards. `None` where the process was killed at it.
@@ -134,18 +134,30 @@ impl Fuse {
     }
 }
 
-#[derive(Debug)]
-struct Fused {
-    to: Arc<dyn Transport>,
-    fuse: Fuse,
+/// What happens at a step of a process.
+trait Step: fmt::Debug + Send + Sync {
+    fn step(&self) -> BoxFuture<'_, ()>;
 }
 
-impl Transport for Fused {
+impl Step for Fuse {
+    fn step(&self) -> BoxFuture<'_, ()> {
+        Box::pin(Self::step(self))
+    }
+}
+
+/// A wire on which every request is two steps: before it is carried out, and before its answer is known.
+#[derive(Debug)]
+struct Stepped<S> {
+    to: Arc<dyn Transport>,
+    at: S,
+}
+
+impl<S: Step> Transport for Stepped<S> {
     fn send(&self, request: Request<Bytes>) -> Answer<'_> {
         Box::pin(async move {
-            self.fuse.step().await;
+            self.at.step().await;
             let answer = self.to.send(request).await;
-            self.fuse.step().await;
+            self.at.step().await;
             answer
         })
     }
@@ -180,7 +192,7 @@ impl Frost {
     /// A wire to `to` of the process that freezes.
     #[must_use]
     pub fn wire(&self, to: Arc<dyn Transport>) -> Arc<dyn Transport> {
-        Arc::new(Frosted { to, frost: self.clone() })
+        Arc::new(Stepped { to, at: self.clone() })
     }
 
     /// Runs `work` in the process that freezes.
@@ -214,20 +226,9 @@ impl Frost {
     }
 }
 
-#[derive(Debug)]
-struct Frosted {
-    to: Arc<dyn Transport>,
-    frost: Frost,
-}
-
-impl Transport for Frosted {
-    fn send(&self, request: Request<Bytes>) -> Answer<'_> {
-        Box::pin(async move {
-            self.frost.step().await;
-            let answer = self.to.send(request).await;
-            self.frost.step().await;
-            answer
-        })
+impl Step for Frost {
+    fn step(&self) -> BoxFuture<'_, ()> {
+        Box::pin(Self::step(self))
     }
 }
 

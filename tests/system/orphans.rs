@@ -749,11 +749,8 @@ async fn a_look_in_vain_leaves_alone_what_somebody_else_has_begun_meanwhile() {
     let tale = Tale::waiting(&[]).await;
     tale.rig.pass(PATIENCE).await;
     let webhooks = tale.rig.system.twilio.take_webhooks();
-    let down = |times| {
-        let what = Misbehaviour::Status { status: 500, code: 20500, retry_after: None };
-        fault("GET /v1/Conversations/{sid}", times, what)
-    };
-    tale.rig.system.twilio.misbehave(down(Times::Next(4)));
+    let what = Misbehaviour::Status { status: 500, code: 20500, retry_after: None };
+    tale.rig.system.twilio.misbehave(fault("GET /v1/Conversations/{sid}", Times::Next(4), what));
     let gate = Gate::after(4);
     let world = tale.rig.system.world_through(|to| gate.wire(to), |to| to).await;
     let slow = tale.rig.front_in(&world);
@@ -767,7 +764,8 @@ async fn a_look_in_vain_leaves_alone_what_somebody_else_has_begun_meanwhile() {
     let request = tale.rig.system.twilio.webhook_request(&webhooks[1]);
     assert!(fuse.guard(front.handle(request)).await.is_none());
     let begun = tale.record().await;
-    assert!(matches!(begun.stage, Stage::Orphaned { .. }), "{:?}", begun.stage);
+    assert!(matches!(begun.stage, Stage::Orphaned { done: 0, .. }), "{:?}", begun.stage);
+    assert_eq!(tale.told(), words(&[STILL_WAITING]));
     gate.open();
     assert_eq!(looking.await.unwrap().status(), 204);
     assert_eq!(tale.record().await, begun);

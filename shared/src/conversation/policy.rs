@@ -361,6 +361,10 @@ mod tests {
             (r#"{"task.canceled":["close","message:closed"]}"#, ["task.canceled", "follow close"]),
             (r#"{"task.canceled":["reinvite","close"]}"#, ["task.canceled", "once"]),
             (r#"{"task.canceled":["reinvite","reinvite"]}"#, ["task.canceled", "once"]),
+            (
+                r#"{"task.canceled":["message:closed","reinvite","message:closed"]}"#,
+                ["task.canceled", "no message twice"],
+            ),
             (r#"{"task.canceled":"close"}"#, ["invalid type", "sequence"]),
             ("[]", ["invalid type", "map"]),
         ] {

@@ -166,6 +166,7 @@ impl Conversation {
         now: Timestamp,
     ) -> Option<Transition> {
         let Stage::Orphaned { at_work, .. } = &self.stage else { return None };
+        // Not before the last owner's right has ended, whatever is due.
         let is_leased =
             at_work.as_ref().is_some_and(|at_work| now < at_work.until) && Safeguard::Lease.is_on();
         if is_leased || self.due_at.is_none_or(|due| now < due) {

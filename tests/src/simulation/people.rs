@@ -184,11 +184,16 @@ impl Centre {
         tasks.retain(|task| matches!(task.status, TaskStatus::Pending | TaskStatus::Reserved));
         let Some(task) = one_of(&tasks, dice.u64(..)) else { return };
         self.tell(|| format!("{} is canceled", task.sid));
+        self.change_task(&task, "AssignmentStatus=canceled");
+    }
+
+    /// Somebody else changes a task through the Task API.
+    fn change_task(self: &Arc<Self>, task: &Task, form: &'static str) {
         let workspace = self.rig.system.twilio.settings().workspace_sid;
         let path = format!("/v1/Workspaces/{workspace}/Tasks/{}", task.sid);
         let centre = Arc::clone(self);
         self.spawn(async move {
-            drop(centre.rig.ask(Method::POST, &path, "AssignmentStatus=canceled").await);
+            drop(centre.rig.ask(Method::POST, &path, form).await);
             centre.something_happened();
         });
     }
@@ -198,15 +203,7 @@ impl Centre {
         tasks.retain(|task| task.status == TaskStatus::Assigned);
         let Some(task) = one_of(&tasks, dice.u64(..)) else { return };
         self.tell(|| format!("{} has its attributes overwritten", task.sid));
-        let workspace = self.rig.system.twilio.settings().workspace_sid;
-        let path = format!("/v1/Workspaces/{workspace}/Tasks/{}", task.sid);
-        let centre = Arc::clone(self);
-        self.spawn(async move {
-            drop(
-                centre.rig.ask(Method::POST, &path, "Attributes=%7B%22disposition%22%3A%22none%22%7D").await,
-            );
-            centre.something_happened();
-        });
+        self.change_task(&task, "Attributes=%7B%22disposition%22%3A%22none%22%7D");
     }
 
     fn interaction_is_unparked(&self, dice: &mut Rng) {
