@@ -16,7 +16,7 @@ use flexglue_tests::{
     wires::{Forgetful, Fuse, Gate, WithoutToken},
 };
 use http::Method;
-use shared::{conversation::Stage, parts::World};
+use shared::{conversation::Stage, ledger::DUE_SHARDS, parts::World};
 use simulator::{
     ConversationState::{Active, Closed},
     Fault, Matcher, Misbehaviour, Reason, Times, WebhookFault, WebhookMisbehaviour,
@@ -895,8 +895,9 @@ async fn callback_and_two_sweepers_at_once_act_once() {
 /// Nobody tells of the end, and the sweeper that finds it is killed at each of its steps.
 #[tokio::test(start_paused = true)]
 async fn a_sweeper_killed_at_any_step_is_followed_by_another_and_nothing_is_done_twice() {
+    let parts = 2 * usize::from(DUE_SHARDS);
     for variables in [&[][..], &[NO_REINVITES]] {
-        for step in 30.. {
+        for step in parts - 2.. {
             let tale = Tale::waiting(variables).await;
             tale.rig.sweep_after_a_minute().await;
             tale.cancel_unheard().await;
@@ -911,7 +912,7 @@ async fn a_sweeper_killed_at_any_step_is_followed_by_another_and_nothing_is_done
                 if variables.is_empty() { reinvited(1, &[STILL_WAITING]) } else { closed(&[NO_AGENT]) };
             assert_eq!(seen(&tale), expected, "killed at step {step}");
             if !killed {
-                assert!(step > 60, "{step}");
+                assert!(step > parts + 28, "{step}");
                 break;
             }
         }

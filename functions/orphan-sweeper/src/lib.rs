@@ -58,7 +58,7 @@ pub struct OrphanSweeper {
 
 /// Records taken from each part of the index in one sweep: 1,600 in all. What is left over is the oldest of
 /// the next.
-const PER_SHARD: i32 = 100;
+const PER_SHARD: i32 = 400;
 
 /// Records worked on at once. Twilio answers three questions for tasks a second, and asks to slow down
 /// otherwise, which the client obeys.
