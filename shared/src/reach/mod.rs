@@ -492,6 +492,15 @@ impl Reach {
         })
     }
 
+    /// Somebody else is at something until `then`: due then, and no later. With a pause that grows, reach and
+    /// conversation would come due together for ever, and the reach find the conversation's owner at work each time.
+    #[must_use]
+    pub fn wait_until(&self, then: Timestamp, now: Timestamp) -> Self {
+        let mut waiting = self.put_off(None, now);
+        waiting.due_at = Some(then);
+        waiting
+    }
+
     /// It cannot be made. What there is of it is `owner`'s to undo.
     #[must_use]
     pub fn refused(&self, refusal: Refusal, owner: &str, now: Timestamp) -> Self {

@@ -15,7 +15,7 @@ mod undo;
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    clock::Deadline,
+    clock::{Deadline, Timestamp},
     closing::Trouble,
     conversation::{Outbound, Routing},
     ledger::LedgerError,
@@ -52,6 +52,8 @@ enum Taken {
     Again(Duration),
     /// It waits, as long as Twilio asked at least.
     NotNow(Option<Duration>),
+    /// Somebody else is at something that must end first, by this moment.
+    NotBefore(Timestamp),
     /// Nobody knows. The lease runs out, and whoever takes over looks.
     Unknown,
     /// It cannot be taken. What was made is undone, and then this answer stands.
@@ -103,6 +105,7 @@ impl Reacher {
                 // It may not even be known yet whether it was taken: whoever comes next looks.
                 Taken::NotNow(_) if in_doubt => return reach,
                 Taken::NotNow(pause) => reach.put_off(pause, now),
+                Taken::NotBefore(then) => reach.wait_until(then, now),
                 Taken::Unknown => return reach,
                 Taken::Refused(refusal) => reach.refused(refusal, owner, now),
                 Taken::Undone => match reach.undone(now) {

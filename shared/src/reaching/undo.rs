@@ -3,7 +3,7 @@
 
 use super::{Reacher, Taken, steps::is_its_own, troubled};
 use crate::{
-    clock::Deadline,
+    clock::{Deadline, Timestamp},
     closing::Trouble,
     conversation::{self, Contact, Conversation, FirstMessage},
     ledger::LedgerError,
@@ -19,8 +19,8 @@ impl Reacher {
     /// Undoes what was made for a reach. Tried until it is done: what cannot be undone now is due again.
     pub(super) async fn undo(&self, reach: &Reach, asking: Deadline) -> Taken {
         match self.undone(reach, asking).await {
-            Ok(true) => Taken::Undone,
-            Ok(false) => Taken::NotNow(None),
+            Ok(None) => Taken::Undone,
+            Ok(Some(then)) => Taken::NotBefore(then),
             // What Twilio refuses for good may be mended; giving up would leave the customer's number blocked.
             Err(trouble) => match troubled(trouble, |_, _| Refusal::ConversationOver) {
                 Taken::Refused(_) => Taken::NotNow(None),
@@ -29,8 +29,8 @@ impl Reacher {
         }
     }
 
-    /// Whether nothing of it is left; `false` where somebody is still at something that must end first.
-    async fn undone(&self, reach: &Reach, asking: Deadline) -> Result<bool, Trouble> {
+    /// `None` where nothing of it is left; otherwise when somebody's right ends to what must end first.
+    async fn undone(&self, reach: &Reach, asking: Deadline) -> Result<Option<Timestamp>, Trouble> {
         if let Some(spare) = &reach.spare {
             self.remove(spare, asking).await?;
         }
@@ -51,33 +51,33 @@ impl Reacher {
         if let Some(made) = made {
             self.remove(&made, asking).await?;
         }
-        Ok(true)
+        Ok(None)
     }
 
     /// Leaves a conversation that was joined as it was, where the reach has claimed it and has no Interaction.
-    /// `false` while the owner of that claim may be asking for one.
+    /// While the owner of that claim may be asking for one: until when.
     async fn give_back(
         &self,
         reach: &Reach,
         sid: &ConversationSid,
         asking: Deadline,
-    ) -> Result<bool, Trouble> {
-        let Some(seen) = self.opener.ledger.get(sid, asking).await? else { return Ok(true) };
+    ) -> Result<Option<Timestamp>, Trouble> {
+        let Some(seen) = self.opener.ledger.get(sid, asking).await? else { return Ok(None) };
         let now = self.opener.clock.now();
         if let (true, conversation::Stage::Claimed { lease_until, .. }) =
             (is_its_own(&seen, &reach.id), &seen.stage)
         {
             if now < *lease_until {
-                return Ok(false);
+                return Ok(Some(*lease_until));
             }
             // Its owner may have asked before it died. What it asked for stands then, and is looked after.
             if self.opener.find_interaction(sid, asking).await?.is_some() {
-                return Ok(true);
+                return Ok(None);
             }
         }
         let given_back = |current: Option<&Conversation>| current?.given_back(&reach.id, now);
         self.opener.ledger.record(Some(seen), asking, given_back).await?;
-        Ok(true)
+        Ok(None)
     }
 
     /// Removes a conversation that a reach has made: deletes it where nobody ever took part in it, closes it
