@@ -19,6 +19,9 @@ use clap::Parser;
 use flexglue_tests::simulation::{Counts, Plan, run, shrink};
 use shared::safeguard::Safeguard;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Lives random contact centres and tells the first that breaks a promise.
 #[derive(Debug, Parser)]
 #[command(name = "cargo simulate")]
