@@ -10,7 +10,7 @@
 set -euo pipefail
 
 readonly sam_version=1.170.0 cargo_lambda_version=1.9.2 zig_version=0.17.0
-readonly bridge=172.31.250.1 largest_zip=$((5 * 1024 * 1024)) newest_glibc=2.34
+readonly bridge=172.31.250.1 largest_zip=$((4 * 1024 * 1024)) newest_glibc=2.34
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 if [[ $# -gt 0 ]]; then
@@ -65,7 +65,7 @@ packages() {
     size=$(stat --format %s "$zip")
     glibc=$(readelf --version-info "$function" | grep -o 'GLIBC_[0-9.]*' | sort --version-sort --unique | tail -n 1)
     printf '  %-20s %9d bytes zipped, needs %s\n' "$name" "$size" "$glibc"
-    ((size < largest_zip)) || { echo "larger than 5 MB"; return 1; }
+    ((size < largest_zip)) || { echo "larger than 4 MiB"; return 1; }
     [[ $(printf '%s\n' "${glibc#GLIBC_}" $newest_glibc | sort --version-sort | tail -n 1) == "$newest_glibc" ]] ||
       { echo "provided.al2023 has glibc $newest_glibc"; return 1; }
   done
