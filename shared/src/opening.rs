@@ -254,30 +254,10 @@ impl Opener {
         until: Timestamp,
         deadline: Deadline,
     ) -> Result<Option<Interaction>, CallError> {
-        for task in self.tasks_in_log(&record.sid, since, until, deadline).await? {
-            if record.failed.as_ref() == Some(&task.interaction) {
-                continue;
-            }
-            let living = self.living(task, deadline).await?;
-            if living.is_some() {
-                return Ok(living);
-            }
-        }
-        Ok(None)
-    }
-
-    /// The tasks that were created for a conversation in that time, as TaskRouter's log tells: the newest first, and of
-    /// the newest thousand tasks of all conversations.
-    pub(crate) async fn tasks_in_log(
-        &self,
-        sid: &ConversationSid,
-        since: Timestamp,
-        until: Timestamp,
-        deadline: Deadline,
-    ) -> Result<Vec<FlexTask>, CallError> {
+        /// A thousand tasks. A look that came later than that would find Twilio's own guard against duplicates.
         const MOST_PAGES: usize = 10;
         let query = EventQuery::OfTypeUntil("task.created", until);
-        let (mut tasks, mut next) = (Vec::new(), None);
+        let mut next = None;
         for _ in 0..MOST_PAGES {
             let page =
                 self.twilio.events(&self.defaults.workspace, &query, since, next.as_ref(), deadline).await;
@@ -287,13 +267,21 @@ impl Opener {
                 // Twilio does not show it, so it tells nothing.
                 Err(_) => break,
             };
-            tasks.extend(page.items.iter().filter_map(|event| event.flex_task(sid)));
+            for task in page.items.iter().filter_map(|event| event.flex_task(&record.sid)) {
+                if record.failed.as_ref() == Some(&task.interaction) {
+                    continue;
+                }
+                let living = self.living(task, deadline).await?;
+                if living.is_some() {
+                    return Ok(living);
+                }
+            }
             next = page.next;
             if next.is_none() {
                 break;
             }
         }
-        Ok(tasks)
+        Ok(None)
     }
 
     /// The Interaction that lives on a conversation, as its tasks tell.

@@ -6,12 +6,12 @@ use super::Rescuer;
 use crate::{
     clock::{Deadline, Timestamp},
     conversation::{
-        Conversation, Finding, Interaction, Picture, TaskEnd, TaskNews, Terminal, pace,
+        Conversation, Finding, Interaction, Picture, TaskEnd, TaskNews, Terminal,
         picture::{Channel, Judgement, Question, SeenTask, judge},
     },
     opening::first_of_customer,
     safeguard::Safeguard,
-    sid::{InteractionChannelSid, InteractionSid, TaskSid},
+    sid::{InteractionChannelSid, TaskSid},
     twilio::{
         CallError, ChannelResource, ChannelStatus, ConversationState, Doubt, EventQuery, EventResource,
         FlexTask, Page, TaskResource, TaskStanding,
@@ -98,12 +98,13 @@ impl Rescuer {
                 picture.asked_for_tasks = true;
             }
             Question::Invites => {
-                picture.invited = Some(match known_channel(record) {
-                    Some((interaction, channel)) => {
-                        self.invited(record, &interaction.sid, channel, deadline).await?
-                    }
-                    None => Vec::new(),
-                });
+                let mut tasks = Vec::new();
+                if let Some((interaction, channel)) = known_channel(record) {
+                    let invites = twilio.invites(&interaction.sid, channel, deadline).await;
+                    let invites = unless_refused(invites, "the channel's invites")?;
+                    tasks.extend(invites.iter().filter_map(|invite| invite.task_sid().cloned()));
+                }
+                picture.invited = Some(tasks);
             }
             Question::EndOf(task) => {
                 let since = self.opener.clock.now() - EVENTS_KEPT;
@@ -151,29 +152,6 @@ impl Rescuer {
             | ChannelStatus::Transfer
             | ChannelStatus::Unheard => Channel::Resting,
         })
-    }
-
-    /// The tasks of a channel's invites, the newest last. Where Twilio does not show them, those that were created since
-    /// the last end that is known, as TaskRouter's log tells: a parked conversation may have been unparked, and nobody
-    /// told of it.
-    async fn invited(
-        &self,
-        record: &Conversation,
-        interaction: &InteractionSid,
-        channel: &InteractionChannelSid,
-        deadline: Deadline,
-    ) -> Result<Vec<TaskSid>, CallError> {
-        match self.opener.twilio.invites(interaction, channel, deadline).await {
-            Ok(invites) => Ok(invites.items.iter().filter_map(|invite| invite.task_sid().cloned()).collect()),
-            Err(error) if error.is_temporary() => Err(error),
-            Err(error) => {
-                tracing::warn!(%error, "Twilio does not show the channel's invites");
-                let Some(last) = &record.last_end else { return Ok(Vec::new()) };
-                let (since, now) = (last.at - pace::CLOCKS_DIFFER, self.opener.clock.now());
-                let created = self.opener.tasks_in_log(&record.sid, since, now, deadline).await?;
-                Ok(created.into_iter().rev().map(|task| task.task).collect())
-            }
-        }
     }
 
     fn seen(&self, task: &TaskResource, picture: &mut Picture) -> SeenTask {
