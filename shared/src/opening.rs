@@ -254,10 +254,30 @@ impl Opener {
         until: Timestamp,
         deadline: Deadline,
     ) -> Result<Option<Interaction>, CallError> {
-        /// A thousand tasks. A look that came later than that would find Twilio's own guard against duplicates.
+        for task in self.tasks_in_log(&record.sid, since, until, deadline).await? {
+            if record.failed.as_ref() == Some(&task.interaction) {
+                continue;
+            }
+            let living = self.living(task, deadline).await?;
+            if living.is_some() {
+                return Ok(living);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The tasks that were created for a conversation in that time, as TaskRouter's log tells: the newest first, and of
+    /// the newest thousand tasks of all conversations.
+    pub(crate) async fn tasks_in_log(
+        &self,
+        sid: &ConversationSid,
+        since: Timestamp,
+        until: Timestamp,
+        deadline: Deadline,
+    ) -> Result<Vec<FlexTask>, CallError> {
         const MOST_PAGES: usize = 10;
         let query = EventQuery::OfTypeUntil("task.created", until);
-        let mut next = None;
+        let (mut tasks, mut next) = (Vec::new(), None);
         for _ in 0..MOST_PAGES {
             let page =
                 self.twilio.events(&self.defaults.workspace, &query, since, next.as_ref(), deadline).await;
@@ -267,21 +287,13 @@ impl Opener {
                 // Twilio does not show it, so it tells nothing.
                 Err(_) => break,
             };
-            for task in page.items.iter().filter_map(|event| event.flex_task(&record.sid)) {
-                if record.failed.as_ref() == Some(&task.interaction) {
-                    continue;
-                }
-                let living = self.living(task, deadline).await?;
-                if living.is_some() {
-                    return Ok(living);
-                }
-            }
+            tasks.extend(page.items.iter().filter_map(|event| event.flex_task(sid)));
             next = page.next;
             if next.is_none() {
                 break;
             }
         }
-        Ok(None)
+        Ok(tasks)
     }
 
     /// The Interaction that lives on a conversation, as its tasks tell.

@@ -134,6 +134,7 @@ impl Account {
                     picture.asked_for_tasks = true;
                 }
                 Question::Invites => picture.invited = Some(Vec::new()),
+                Question::Created => picture.asked_for_created = true,
                 Question::EndOf(task) => drop(picture.ends.insert(task, None)),
                 Question::Messages => picture.customer_wrote = Some(true),
             }

@@ -419,6 +419,28 @@ async fn an_unparked_conversation_whose_invitation_times_out_is_an_orphan() {
     assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
 }
 
+/// Nobody tells of it, and Twilio shows no invites: TaskRouter's log does.
+#[tokio::test(start_paused = true)]
+async fn an_unparked_conversation_of_whose_invitation_nobody_told_is_found_in_the_log() {
+    let tale = Tale::served(&[]).await;
+    tale.rig.system.twilio.agent_parks(&tale.task()).unwrap();
+    tale.deliver().await;
+    tale.minutes(5).await;
+    let gone = Misbehaviour::Status { status: 404, code: 20404, retry_after: None };
+    let lost = WebhookFault { event: None, times: Times::Forever, what: WebhookMisbehaviour::Lost };
+    tale.rig.system.twilio.misbehave_with_webhooks(lost);
+    let invited = tale.invite(None).await;
+    tale.cancel(&invited).await;
+    tale.rig.system.twilio.behave();
+    tale.rig.system.twilio.misbehave(fault(
+        "GET /v1/Interactions/{sid}/Channels/{sid}/Invites",
+        Times::Forever,
+        gone,
+    ));
+    tale.minutes(90).await;
+    assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
+}
+
 /// An assigned task is deleted by the system after a day.
 #[tokio::test(start_paused = true)]
 async fn a_task_that_an_agent_had_for_a_day_is_followed_by_a_silent_re_invite() {

@@ -26,6 +26,10 @@ pub struct Picture {
     pub other: Option<Interaction>,
     /// The tasks of the channel's invites.
     pub invited: Option<Vec<TaskSid>>,
+    /// Whether Twilio does not show the channel's invites.
+    pub hides_invites: bool,
+    /// Whether TaskRouter's event log was asked for them instead.
+    pub asked_for_created: bool,
     /// The ends of tasks that are gone, as TaskRouter's event log tells; `None` where it says nothing.
     pub ends: BTreeMap<TaskSid, Option<TaskEnd>>,
     /// Whether the customer has written, where that was asked.
@@ -86,6 +90,8 @@ pub enum Question {
     Tasks,
     /// The channel's invites.
     Invites,
+    /// The tasks that were created since the last end that is known.
+    Created,
     /// How a task that is gone ended.
     EndOf(TaskSid),
     /// Whether the customer has written.
@@ -160,11 +166,15 @@ fn whether_anybody_is_there(record: &Conversation, picture: &Picture, now: Times
         None => return Ask(Question::Channel),
         Some(Channel::SettingUp) => return Is(Finding::SettingUp),
         Some(Channel::Resting) => return Is(Finding::Resting),
-        Some(Channel::Closed) => return Is(Finding::HalfClosed),
-        // It may have failed because the conversation has another.
-        Some(Channel::Failed(_)) if !picture.asked_for_tasks => return Ask(Question::Tasks),
+        // It may have failed because the conversation has another, or been followed by one.
+        Some(Channel::Failed(_) | Channel::Closed) if !picture.asked_for_tasks => {
+            return Ask(Question::Tasks);
+        }
         Some(Channel::Failed(code)) => {
             return Is(picture.other.clone().map_or(Finding::Failed(code), Finding::Other));
+        }
+        Some(Channel::Closed) => {
+            return Is(picture.other.clone().map_or(Finding::HalfClosed, Finding::Other));
         }
         Some(channel) => channel,
     };
@@ -213,9 +223,23 @@ fn whether_anybody_is_there(record: &Conversation, picture: &Picture, now: Times
     let untold = picture.tasks.iter().find(|(task, seen)| {
         **seen == SeenTask::Gone && recorded != Some(task) && !picture.ends.contains_key(*task)
     });
-    match untold {
-        Some((task, _)) => Ask(Question::EndOf(task.clone())),
-        None => Is(unattended(record, picture, now)),
+    if let Some((task, _)) = untold {
+        return Ask(Question::EndOf(task.clone()));
+    }
+    let finding = unattended(record, picture, now);
+    // Somebody may have been invited since, of whom nobody told.
+    if is_left_alone(&finding) && picture.hides_invites && !picture.asked_for_created {
+        return Ask(Question::Created);
+    }
+    Is(finding)
+}
+
+/// Whether nobody looks after the customer any more.
+fn is_left_alone(finding: &Finding) -> bool {
+    match finding {
+        Finding::Resting => true,
+        Finding::Orphaned(end) => end.handled,
+        _ => false,
     }
 }
 
@@ -332,6 +356,7 @@ mod tests {
                         Question::Task(task) => drop(picture.tasks.insert(task.clone(), SeenTask::Gone)),
                         Question::Tasks => picture.asked_for_tasks = true,
                         Question::Invites => picture.invited = Some(vec![task(1), task(2)]),
+                        Question::Created => picture.asked_for_created = true,
                         Question::EndOf(task) => drop(picture.ends.insert(task.clone(), None)),
                         Question::Messages => picture.customer_wrote = Some(true),
                     }
@@ -376,11 +401,12 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_that_failed_because_there_is_another_leads_to_the_other() {
+    fn a_channel_that_failed_or_was_closed_where_there_is_another_leads_to_the_other() {
         let other = Some(interaction(2));
-        let picture =
-            Picture { channel: Some(Channel::Failed(Some(45353))), other: other.clone(), ..nobody() };
-        assert_eq!(finding(&open(), &picture), Finding::Other(interaction(2)));
+        for channel in [Channel::Failed(Some(45353)), Channel::Closed] {
+            let picture = Picture { channel: Some(channel), other: other.clone(), ..nobody() };
+            assert_eq!(finding(&open(), &picture), Finding::Other(interaction(2)));
+        }
         let record = Conversation { interaction: None, ..open() };
         assert_eq!(finding(&record, &Picture { other, ..nobody() }), Finding::Other(interaction(2)));
         assert_eq!(finding(&record, &nobody()), Finding::Unopened);
@@ -399,6 +425,19 @@ mod tests {
         assert_eq!(finding(&open(), &with(SeenTask::Gone)), orphaned);
         let unnamed = Picture { agents: Some(vec![None]), ..nobody() };
         assert_eq!(finding(&open(), &unnamed), Finding::Served, "in doubt somebody is there");
+    }
+
+    #[test]
+    fn nobody_is_left_alone_before_invites_that_are_not_shown_were_looked_for_in_the_log() {
+        for (event, handled) in [(None, false), (Some(Terminal::TaskCanceled), true)] {
+            let record = Conversation { last_end: Some(TaskEnd { handled, ..end(1, event, 5) }), ..open() };
+            let mut picture = Picture { hides_invites: true, ..nobody() };
+            assert_eq!(judge(&record, &picture, at(100)), Judgement::Ask(Question::Created));
+            picture.asked_for_created = true;
+            assert!(is_left_alone(&finding(&record, &picture)));
+            picture.invited = Some(vec![task(1), task(2)]);
+            assert_eq!(judge(&record, &picture, at(100)), Judgement::Ask(Question::Task(task(2))));
+        }
     }
 
     #[test]

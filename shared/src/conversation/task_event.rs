@@ -273,3 +273,43 @@ impl TaskEvent {
         Happening::new(what, now).interaction(&self.interaction).task(Some(&self.task))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conversation::{Cause, Step};
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_seconds(1_800_000_000 + seconds)
+    }
+
+    fn created(last: u32) -> TaskEvent {
+        TaskEvent {
+            news: TaskNews::Created,
+            at: at(5),
+            task: format!("WT{last:032x}").parse().unwrap(),
+            interaction: format!("KD{last:032x}").parse().unwrap(),
+            channel: format!("UO{last:032x}").parse().unwrap(),
+            conversation: None,
+            reinvite: 0,
+            routing: None,
+        }
+    }
+
+    /// Found by the simulation: the first Interaction had not come up, and TaskRouter told of its task ten minutes late,
+    /// when the second one's had ended. Followed, it would have been replaced by a third while the second lived.
+    #[test]
+    fn an_orphan_whose_interaction_is_known_follows_no_other_unseen() {
+        let sid: ConversationSid = "CH00000000000000000000000000000001".parse().unwrap();
+        let mut record = Conversation::new(sid.clone(), at(0));
+        let known = created(2).interaction(at(10));
+        record.interaction = Some(known.clone());
+        record.stage =
+            Stage::Orphaned { cause: Cause::TaskEnded, steps: vec![Step::Close], done: 0, at_work: None };
+        record.due_at = Some(at(70));
+        let heard = Conversation::hears(Some(&record), &sid, &created(1), at(60)).unwrap();
+        assert_eq!(heard.happening.what, What::Duplicate);
+        assert_eq!((heard.next.stage, heard.next.interaction), (record.stage, Some(known)));
+        assert_eq!(heard.next.due_at, record.due_at);
+    }
+}

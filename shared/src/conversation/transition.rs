@@ -305,7 +305,7 @@ impl Conversation {
         match &self.stage {
             Stage::SettingUp | Stage::Open | Stage::Orphaned { .. } if known => None,
             _ if accepted && self.failed.as_ref() == Some(&found.sid) => None,
-            Stage::SettingUp | Stage::Open if self.interaction.is_some() => {
+            Stage::SettingUp | Stage::Open | Stage::Orphaned { .. } if self.interaction.is_some() => {
                 let happening = Happening::new(What::Duplicate, now).interaction(&found.sid);
                 Some(self.next(now, happening, |next| next.due_at = self.due_at))
             }

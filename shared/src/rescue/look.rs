@@ -6,7 +6,7 @@ use super::Rescuer;
 use crate::{
     clock::{Deadline, Timestamp},
     conversation::{
-        Conversation, Finding, Interaction, Picture, TaskEnd, TaskNews, Terminal,
+        Conversation, Finding, Interaction, Picture, TaskEnd, TaskNews, Terminal, pace,
         picture::{Channel, Judgement, Question, SeenTask, judge},
     },
     opening::first_of_customer,
@@ -100,11 +100,24 @@ impl Rescuer {
             Question::Invites => {
                 let mut tasks = Vec::new();
                 if let Some((interaction, channel)) = known_channel(record) {
-                    let invites = twilio.invites(&interaction.sid, channel, deadline).await;
-                    let invites = unless_refused(invites, "the channel's invites")?;
-                    tasks.extend(invites.iter().filter_map(|invite| invite.task_sid().cloned()));
+                    match twilio.invites(&interaction.sid, channel, deadline).await {
+                        Ok(invites) => {
+                            tasks
+                                .extend(invites.items.iter().filter_map(|invite| invite.task_sid().cloned()));
+                        }
+                        Err(error) if error.is_temporary() => return Err(error),
+                        Err(error) => {
+                            tracing::warn!(%error, "Twilio does not show the channel's invites");
+                            picture.hides_invites = true;
+                        }
+                    }
                 }
                 picture.invited = Some(tasks);
+            }
+            Question::Created => {
+                let tasks = self.created_since_last_end(record, deadline).await?;
+                picture.invited.get_or_insert_default().extend(tasks);
+                picture.asked_for_created = true;
             }
             Question::EndOf(task) => {
                 let since = self.opener.clock.now() - EVENTS_KEPT;
@@ -152,6 +165,25 @@ impl Rescuer {
             | ChannelStatus::Transfer
             | ChannelStatus::Unheard => Channel::Resting,
         })
+    }
+
+    /// The tasks of the record's Interaction since the last end that is known, as TaskRouter's log tells, the
+    /// newest last.
+    async fn created_since_last_end(
+        &self,
+        record: &Conversation,
+        deadline: Deadline,
+    ) -> Result<Vec<TaskSid>, CallError> {
+        let Some(interaction) = &record.interaction else { return Ok(Vec::new()) };
+        let since = record.last_end.as_ref().map_or(interaction.since, |end| end.at) - pace::CLOCKS_DIFFER;
+        let created = self.opener.tasks_in_log(&record.sid, since, self.opener.clock.now(), deadline).await?;
+        let mut tasks = Vec::new();
+        for task in created.into_iter().rev() {
+            if task.interaction == interaction.sid {
+                tasks.push(task.task);
+            }
+        }
+        Ok(tasks)
     }
 
     fn seen(&self, task: &TaskResource, picture: &mut Picture) -> SeenTask {
