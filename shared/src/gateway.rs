@@ -4,7 +4,7 @@
 //! The events are read by `lambda_http`, but not turned into its `http::Request`: that loses the raw bytes that
 //! a signature covers, and panics on hosts and queries that anybody may send.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::ready, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -25,6 +25,11 @@ pub trait HttpFunction: Send + Sync {
     /// How long an answer may take at most, whatever time the function has.
     fn answer_limit(&self) -> Duration {
         ANSWER_LIMIT
+    }
+
+    /// Opens what the first request will need, while Lambda is about to hand it over. What fails shows then.
+    fn warm_up(&self) -> BoxFuture<'_, ()> {
+        Box::pin(ready(()))
     }
 
     /// Answers one request before the deadline.
@@ -96,6 +101,8 @@ pub async fn run(
     function: Arc<dyn HttpFunction>,
     clock: Arc<dyn Clock>,
 ) -> Result<(), lambda_runtime::Error> {
+    let warming = Arc::clone(&function);
+    tokio::spawn(async move { warming.warm_up().await });
     lambda_runtime::run(service_fn(|event: LambdaEvent<LambdaRequest>| {
         let (function, clock) = (Arc::clone(&function), Arc::clone(&clock));
         async move {

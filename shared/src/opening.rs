@@ -48,6 +48,18 @@ pub struct Opener {
     pub metrics: Metrics,
 }
 
+/// How long opening connections may take: with the first event, no function waits for it.
+const WARM_UP_LIMIT: Duration = Duration::from_secs(2);
+
+impl Opener {
+    /// Reads the credentials and opens connections to the table and to Twilio, side by side: what the first event would
+    /// otherwise wait for, one after the other. What fails fails again where it matters, and is told there.
+    pub async fn warm_up(&self) {
+        let deadline = Deadline::within(WARM_UP_LIMIT);
+        tokio::join!(self.ledger.warm_up(deadline), self.twilio.warm_up(deadline));
+    }
+}
+
 /// The right to ask for the Interaction of a conversation.
 #[derive(Clone, Debug)]
 pub struct Claim {

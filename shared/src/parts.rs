@@ -1,6 +1,6 @@
 //! What every function is made of: the settings, and the things of the outside world that are handed in.
 
-use std::sync::Arc;
+use std::{env, path::Path, sync::Arc};
 
 use aws_config::SdkConfig;
 
@@ -39,10 +39,14 @@ pub struct World {
 }
 
 impl World {
-    /// The world as it is in Lambda: one HTTPS client for everything.
+    /// The world as it is in Lambda: one HTTPS client for everything. `SSL_CERT_FILE` names other roots than those of
+    /// the public web, as [OpenSSL](https://docs.openssl.org/master/man7/openssl-env/) and others read it.
     pub async fn in_lambda() -> Result<Self, HttpsError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let transport: Arc<dyn Transport> = Arc::new(HttpsTransport::new()?);
+        let transport: Arc<dyn Transport> = Arc::new(match env::var_os("SSL_CERT_FILE") {
+            Some(file) if !file.is_empty() => HttpsTransport::with_roots_of(Path::new(&file))?,
+            _ => HttpsTransport::new()?,
+        });
         let aws = crate::aws::from_environment(&clock, &transport).await;
         Ok(Self {
             clock,

@@ -184,6 +184,8 @@ pub struct Secrets {
     source: SecretSource,
     clock: Arc<dyn Clock>,
     cached: RwLock<Option<Cached>>,
+    /// Whoever is at reading the secret: others wait for what they get.
+    reading: tokio::sync::Mutex<()>,
 }
 
 /// After this the secret is read again.
@@ -196,19 +198,23 @@ impl Secrets {
     /// Nothing is read yet.
     #[must_use]
     pub fn new(source: SecretSource, clock: Arc<dyn Clock>) -> Self {
-        Self { source, clock, cached: RwLock::new(None) }
+        Self { source, clock, cached: RwLock::default(), reading: tokio::sync::Mutex::default() }
     }
 
     /// The credentials. Where they are due to be read again and cannot be, the old ones serve on.
     pub async fn current(&self) -> Result<Arc<Credentials>, SecretsError> {
-        let now = self.clock.now();
+        if let Some(fresh) = self.fresh() {
+            return Ok(fresh);
+        }
+        let _reading = self.reading.lock().await;
+        if let Some(fresh) = self.fresh() {
+            return Ok(fresh);
+        }
         let (old, forced_at) = match &*self.cached.read().unwrap_or_else(PoisonError::into_inner) {
-            Some(cached) if now.since(cached.read_at) < FRESH_FOR => {
-                return Ok(Arc::clone(&cached.credentials));
-            }
             Some(cached) => (Some(Arc::clone(&cached.credentials)), cached.forced_at),
             None => (None, None),
         };
+        let now = self.clock.now();
         match (self.read().await, old) {
             (Ok(credentials), _) => Ok(self.keep(credentials, now, forced_at)),
             (Err(error), Some(old)) => {
@@ -217,6 +223,13 @@ impl Secrets {
             }
             (Err(error), None) => Err(error),
         }
+    }
+
+    /// The credentials, where they were read lately.
+    fn fresh(&self) -> Option<Arc<Credentials>> {
+        let cached = self.cached.read().unwrap_or_else(PoisonError::into_inner);
+        let fresh = cached.as_ref().filter(|cached| self.clock.now().since(cached.read_at) < FRESH_FOR);
+        fresh.map(|cached| Arc::clone(&cached.credentials))
     }
 
     /// Reads the credentials now, because what they said was refused. `true` where they have changed, so
@@ -302,6 +315,7 @@ mod tests {
                 self.answers[self.asked.fetch_add(1, Ordering::SeqCst).min(self.answers.len() - 1)];
             let body = serde_json::json!({"SecretString": secret, "__type": "InternalServiceError"});
             Box::pin(async move {
+                tokio::task::yield_now().await;
                 Ok(http::Response::builder().status(status).body(Bytes::from(body.to_string())).unwrap())
             })
         }
@@ -332,6 +346,13 @@ mod tests {
         tokio::time::advance(FRESH_FOR).await;
         assert_eq!(token(&secrets).await, "new");
         assert_eq!(secrets.current().await.unwrap().signing_tokens().len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_wants_it_while_it_is_read_waits_for_it() {
+        let (manager, secrets) = secrets(&[OLD]).await;
+        tokio::join!(token(&secrets), token(&secrets), token(&secrets));
+        assert_eq!(manager.asked.load(Ordering::SeqCst), 1);
     }
 
     #[tokio::test(start_paused = true)]

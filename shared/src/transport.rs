@@ -3,7 +3,7 @@
 //! the same TLS configuration and the same roots. In tests it is a call into the simulator and the embedded
 //! DynamoDB, in one process and on a virtual clock.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use aws_smithy_runtime_api::{
     client::{
@@ -17,6 +17,7 @@ use aws_smithy_runtime_api::{
 use aws_smithy_types::body::SdkBody;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 /// Why no answer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,7 +61,18 @@ impl HttpsTransport {
     /// # Errors
     /// Only where the TLS library refuses its own defaults.
     pub fn new() -> Result<Self, HttpsError> {
-        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        Self::trusting(rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
+    }
+
+    /// The same with the roots of a file, as PEM, and no others.
+    ///
+    /// # Errors
+    /// Where the file is not there, or holds anything but root certificates.
+    pub fn with_roots_of(file: &Path) -> Result<Self, HttpsError> {
+        Self::trusting(roots_of(file).ok_or(HttpsError::Roots)?)
+    }
+
+    fn trusting(roots: rustls::RootCertStore) -> Result<Self, HttpsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
@@ -77,9 +89,21 @@ impl HttpsTransport {
     }
 }
 
+/// The certificates of a file, all of which must be roots.
+fn roots_of(file: &Path) -> Option<rustls::RootCertStore> {
+    let mut roots = rustls::RootCertStore::empty();
+    for root in CertificateDer::pem_file_iter(file).ok()? {
+        roots.add(root.ok()?).ok()?;
+    }
+    (!roots.is_empty()).then_some(roots)
+}
+
 /// Why the HTTPS client could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpsError {
+    /// The file of other roots is none.
+    #[error("the file of SSL_CERT_FILE must be there and hold root certificates as PEM, and nothing else")]
+    Roots,
     /// The TLS configuration was refused.
     #[error("TLS could not be set up")]
     Tls(#[from] rustls::Error),

@@ -105,6 +105,18 @@ pub struct WebChat {
     pub forget_at: Option<Timestamp>,
 }
 
+/// Whether a web chat's customer gets another token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refreshed {
+    /// No: it was never opened, is over, or has gone on for as long as it may.
+    Not,
+    /// Until this moment, which no token given before ends sooner than: nothing is to be written down. What is known
+    /// is for most of a lifetime yet, so that a client that asks again and again costs reads alone.
+    Within(Timestamp),
+    /// Until this moment, which is to be written down.
+    Beyond(Box<WebChat>, Timestamp),
+}
+
 /// Where a web chat stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "stage", rename_all = "snake_case")]
@@ -168,13 +180,18 @@ impl WebChat {
         Self { conversation: Some(conversation), ..self.next(Stage::Open { token_until }, now) }
     }
 
-    /// Its customer gets another token. `None` where they may not have one: it was never opened, is over, or has gone
-    /// on for longer than `session`.
+    /// Its customer gets another token, for `ttl` or until the chat has gone on for `session`.
     #[must_use]
-    pub fn refreshed(&self, token_until: Timestamp, session: Duration, now: Timestamp) -> Option<Self> {
-        let Stage::Open { token_until: known } = self.stage else { return None };
-        let token_until = known.max(token_until);
-        (now < self.created_at + session).then(|| self.next(Stage::Open { token_until }, now))
+    pub fn refreshed(&self, ttl: Duration, session: Duration, now: Timestamp) -> Refreshed {
+        let session_until = self.created_at + session;
+        let (Stage::Open { token_until: known }, true) = (&self.stage, now < session_until) else {
+            return Refreshed::Not;
+        };
+        let (known, until) = (*known, (now + ttl).min(session_until));
+        if known >= until || known.since(now) >= ttl * 3 / 4 {
+            return Refreshed::Within(known.min(until));
+        }
+        Refreshed::Beyond(Box::new(self.next(Stage::Open { token_until: until }, now)), until)
     }
 
     /// It is to be closed; `conversation` is where it is, if that was not known. `None` where that is so already.
@@ -251,15 +268,20 @@ mod tests {
 
     #[test]
     fn tokens_are_for_open_chats_and_only_so_long() {
-        let refreshed = |chat: &WebChat, now| chat.refreshed(now + Duration::from_hours(1), SESSION, now);
-        assert!(refreshed(&open(), at(24 * 3600 - 1)).is_some());
-        assert_eq!(refreshed(&open(), at(24 * 3600)), None);
-        assert_eq!(refreshed(&begun(), at(2)), None);
+        let refreshed = |chat: &WebChat, now| chat.refreshed(Duration::from_hours(1), SESSION, at(now));
         let ending = open().ends(None, at(2)).unwrap();
-        assert_eq!((refreshed(&ending, at(2)), refreshed(&ending.over(at(2)), at(2))), (None, None));
-        // Two tabs: the later end counts.
-        let shorter = open().refreshed(at(600), SESSION, at(2)).unwrap();
-        assert_eq!(shorter.stage, Stage::Open { token_until: at(3600) });
+        for (chat, now) in [(begun(), 2), (open(), 24 * 3600), (ending.over(at(2)), 2), (ending, 2)] {
+            assert_eq!(refreshed(&chat, now), Refreshed::Not, "{:?}", chat.stage);
+        }
+        // Its first token ends after an hour.
+        assert_eq!(refreshed(&open(), 900), Refreshed::Within(at(3600)));
+        let shorter = open().refreshed(Duration::from_mins(10), SESSION, at(2));
+        assert_eq!(shorter, Refreshed::Within(at(602)), "no token is longer than they are now");
+        for (now, until) in [(901, 901 + 3600), (24 * 3600 - 1, 24 * 3600)] {
+            let Refreshed::Beyond(next, end) = refreshed(&open(), now) else { panic!("{now}") };
+            assert_eq!((next.stage.clone(), end), (Stage::Open { token_until: at(until) }, at(until)));
+            assert_eq!(refreshed(&next, now), Refreshed::Within(at(until)), "two tabs");
+        }
     }
 
     #[test]

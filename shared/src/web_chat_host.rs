@@ -18,7 +18,7 @@ use crate::{
     sid::{AddressSid, ConversationSid},
     telemetry::Metric,
     twilio::{CallError, ConversationState, MessageContent, NewMessage, NewWebChat, Refusal},
-    web_chat::{Guest, Stage, WebChat},
+    web_chat::{Guest, Refreshed, Stage, WebChat},
 };
 
 /// Begins, ends and looks after web chats. Cheap to clone.
@@ -222,23 +222,29 @@ impl WebChatHost {
         Ok(false)
     }
 
-    /// Writes down that a chat's customer gets another token. `false` where they may not have one.
+    /// Until when another token of a chat's customer is good, which is written down where it outlives those before.
+    /// `None` where they may not have one.
     pub async fn refresh(
         &self,
         seen: WebChat,
-        token_until: Timestamp,
+        token_ttl: Duration,
         session: Duration,
         deadline: Deadline,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<Option<Timestamp>, LedgerError> {
         let mut chat = Some(seen);
         while let Some(seen) = chat {
-            let Some(next) = seen.refreshed(token_until, session, self.opener.clock.now()) else { break };
-            if self.opener.ledger.write_web_chat(Some(&seen), &next, deadline).await? {
-                return Ok(true);
+            match seen.refreshed(token_ttl, session, self.opener.clock.now()) {
+                Refreshed::Not => break,
+                Refreshed::Within(until) => return Ok(Some(until)),
+                Refreshed::Beyond(next, until) => {
+                    if self.opener.ledger.write_web_chat(Some(&seen), &next, deadline).await? {
+                        return Ok(Some(until));
+                    }
+                }
             }
             chat = self.opener.ledger.web_chat(&seen.guest, deadline).await?;
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// Closes what is to be closed, and says so; what goes wrong is left to the sweeper.

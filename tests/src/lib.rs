@@ -18,6 +18,7 @@ pub mod rig;
 pub mod runtime_api;
 pub mod simulation;
 pub mod tale;
+pub mod tls;
 pub mod turnstile;
 #[cfg(target_os = "linux")]
 pub mod vitals;

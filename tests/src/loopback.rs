@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use flexglue::local::{clock::SimulatorClock, dynamodb::Dynamo};
 use shared::clock::SystemClock;
+use simulator::RequestSeen;
 use tokio::net::TcpListener;
 
 /// The name of the table.
@@ -50,6 +51,14 @@ impl Account {
         ];
         let environment = environment.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
         Self { twilio, dynamo, environment }
+    }
+
+    /// What was asked of Twilio, without the request by which a function that starts has its connection stand.
+    #[must_use]
+    pub fn asked(&self) -> Vec<RequestSeen> {
+        let mut requests = self.twilio.requests();
+        requests.retain(|request| request.path != "/");
+        requests
     }
 }
 

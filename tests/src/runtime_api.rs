@@ -9,7 +9,7 @@ use std::{
     path::Path,
     process::Stdio,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -30,6 +30,7 @@ use tokio::{
     process::{Child, Command},
     sync::{Mutex as AsyncMutex, Notify, mpsc, oneshot, watch},
     task::JoinSet,
+    time::Instant,
 };
 
 /// The longest that a function may take until it asks for its first event, see
@@ -115,6 +116,7 @@ pub struct Instance {
     requests: AtomicU64,
     name: String,
     process_id: Option<u32>,
+    started: Instant,
     // Dropped with the instance, and the process, which one of them owns, with them.
     _tasks: JoinSet<()>,
 }
@@ -143,6 +145,8 @@ struct Host {
     /// The event that the function is working on.
     pending: Mutex<Pending>,
     phase: watch::Sender<Phase>,
+    /// When the function asked for its first event.
+    ready: OnceLock<Instant>,
     kill: Notify,
     stdout: Mutex<Vec<u8>>,
     stderr: Mutex<Vec<u8>>,
@@ -175,10 +179,12 @@ impl Instance {
             queue: AsyncMutex::new(queue),
             pending: Mutex::new(None),
             phase: sender,
+            ready: OnceLock::new(),
             kill: Notify::new(),
             stdout: Mutex::default(),
             stderr: Mutex::default(),
         });
+        let started = Instant::now();
         let child = Command::new(binary)
             .env_clear()
             .envs(lambda_variables(&name, &address))
@@ -202,6 +208,7 @@ impl Instance {
             requests: AtomicU64::new(0),
             name,
             process_id,
+            started,
             _tasks: tasks,
         };
         instance.wait_until_ready().await?;
@@ -249,6 +256,11 @@ impl Instance {
         self.exited().await;
     }
 
+    /// Waits until the process has ended, by itself or because it was asked to.
+    pub async fn ended(&self) {
+        self.exited().await;
+    }
+
     /// What the function wrote so far. All of it is there once the process is gone; before, a line may
     /// arrive a moment after the answer that it was written before.
     #[must_use]
@@ -260,6 +272,12 @@ impl Instance {
     #[must_use]
     pub fn process_id(&self) -> Option<u32> {
         self.process_id
+    }
+
+    /// How long it took from its start until it asked for its first event.
+    #[must_use]
+    pub fn ready_after(&self) -> Duration {
+        self.host.ready.get().map_or(Duration::ZERO, |ready| ready.duration_since(self.started))
     }
 
     async fn wait_until_ready(&mut self) -> Result<(), StartError> {
@@ -372,6 +390,7 @@ async fn serve(listener: TcpListener, host: Arc<Host>) {
 }
 
 async fn next(State(host): State<Arc<Host>>) -> Result<Response<Body>, StatusCode> {
+    host.ready.get_or_init(Instant::now);
     host.phase.send_if_modified(|phase| {
         let first = matches!(phase, Phase::Starting);
         if first {

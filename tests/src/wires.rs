@@ -255,6 +255,8 @@ pub struct Meter(Arc<Mutex<Units>>);
 struct Units {
     read: f64,
     written: f64,
+    reads: u32,
+    writes: u32,
 }
 
 impl Meter {
@@ -268,6 +270,13 @@ impl Meter {
     #[must_use]
     pub fn read_units(&self) -> f64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).read
+    }
+
+    /// The requests so far that read, and those that wrote.
+    #[must_use]
+    pub fn requests(&self) -> (u32, u32) {
+        let meter = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (meter.reads, meter.writes)
     }
 
     /// The write units so far.
@@ -304,6 +313,7 @@ impl Transport for Metered {
             assert!(!answer.status().is_success() || units > 0.0, "a request is not metered: {told}");
             let mut meter = self.meter.0.lock().unwrap_or_else(PoisonError::into_inner);
             *(if reads { &mut meter.read } else { &mut meter.written }) += units;
+            *(if reads { &mut meter.reads } else { &mut meter.writes }) += 1;
             drop(meter);
             Ok(answer)
         })

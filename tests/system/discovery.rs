@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use flexglue::local::system::{self, PUBLIC_URL, SMS_NUMBER, call_back};
+use flexglue::local::system::{self, SMS_NUMBER};
 use flexglue_tests::{
     rig::{CUSTOMER, Rig, forever},
     tale::{PATIENCE, STILL_WAITING, Tale},
-    wires::{Forgetful, Fuse, Meter},
+    wires::{Forgetful, Fuse},
 };
 use http::Method;
 use orphan_sweeper::SweepRequest;
@@ -347,32 +347,4 @@ async fn a_backfill_takes_in_what_nobody_heard() {
     let again = sweeper.sweep(request, forever()).await;
     assert_eq!(again.reinvited, 0, "{again:?}");
     assert_eq!(tale.numbers(), [1]);
-}
-
-/// With 100,000 records of which 100 are due, a sweep reads about 100: its cost follows what is due.
-#[tokio::test(start_paused = true)]
-async fn a_sweep_reads_what_is_due_and_not_what_is_stored() {
-    let rig = Rig::with(1, |account| call_back(account, PUBLIC_URL), &[("SWEEP_DISCOVERY_MINUTES", "0")]);
-    let now = rig.system.clock.now();
-    let due = now.as_millis() - 1;
-    let later = (now + Duration::from_hours(1)).as_millis();
-    for number in 0..100_000_u32 {
-        let sid = format!("CH{:032x}", u128::from(number) * 0x9e37_79b9_7f4a_7c15);
-        let due_at = if number % 1000 == 0 { due } else { later };
-        let shard = u32::from_str_radix(&sid[26..], 16).unwrap() % u32::from(DUE_SHARDS);
-        let item = serde_json::json!({
-            "pk": {"S": format!("conversation#{sid}")}, "sk": {"S": "record"},
-            "due_shard": {"S": format!("due#{shard:02}")}, "due_at": {"N": due_at.to_string()},
-            "sid": {"S": sid}, "version": {"N": "1"}, "stage": {"S": "open"},
-            "created_at": {"N": "1"}, "updated_at": {"N": "1"},
-        });
-        let put = serde_json::json!({"TableName": rig.system.settings.table, "Item": item}).to_string();
-        assert_eq!(rig.system.dynamo.call("PutItem", put.as_bytes()).status(), 200);
-    }
-    let meter = Meter::default();
-    let world = rig.system.world_through(|to| to, |to| meter.wire(to)).await;
-    let report = system::sweep(&rig.system.orphan_sweeper(&world)).await;
-    assert_eq!(report.due, 100);
-    let units = meter.read_units();
-    assert!((100.0..400.0).contains(&units), "{units} read units for 100 of 100,000");
 }

@@ -133,6 +133,10 @@ impl InboundWebhook {
 }
 
 impl HttpFunction for InboundWebhook {
+    fn warm_up(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.opener.warm_up())
+    }
+
     fn handle(&self, request: RawRequest, deadline: Deadline) -> BoxFuture<'_, Response<Bytes>> {
         Box::pin(self.answer(request, deadline))
     }

@@ -71,9 +71,23 @@ async fn what_is_forged_foreign_or_odd_is_refused_and_the_process_lives_on() {
         assert_eq!(answer["headers"]["content-type"], "application/problem+json");
     }
     assert!(function.invoke(serde_json::json!({"no": "event of ours"})).await.is_err());
-    assert!(account.twilio.requests().is_empty());
+    assert!(account.asked().is_empty());
     let answer = function.invoke(good).await.unwrap();
     assert_eq!(body(&answer)["outcome"], "created");
+}
+
+/// What its first event would wait for stands before it comes: the connections, and the credentials.
+#[tokio::test]
+async fn it_has_its_connections_stand_before_the_first_event() {
+    let account = Account::start().await;
+    let function = Instance::start(BINARY, account.environment.clone()).await.unwrap();
+    while account.twilio.requests().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert!(account.asked().is_empty());
+    let answer = function.invoke(event("http-api.json")).await.unwrap();
+    assert_eq!(body(&answer)["outcome"], "created");
+    assert_eq!(account.asked().len(), 1);
 }
 
 /// Killed by SIGKILL while Twilio has the request: the claim is there, and due.
@@ -88,7 +102,7 @@ async fn killed_while_twilio_is_asked_the_claim_stands_and_is_due() {
     };
     account.twilio.misbehave(hang);
     let asked = async {
-        while account.twilio.requests().is_empty() {
+        while account.asked().is_empty() {
             tokio::task::yield_now().await;
         }
     };
@@ -129,6 +143,16 @@ async fn a_bad_configuration_stops_it_at_the_start_with_one_message() {
     };
     assert!(said.contains("TABLE_NAME: missing") && said.contains("FLEX_WORKFLOW_SID: expected"), "{said}");
     assert_eq!(said.matches("the configuration is not usable").count(), 1);
+}
+
+#[tokio::test]
+async fn roots_that_are_not_there_stop_it_at_the_start() {
+    let mut environment = Account::start().await.environment;
+    environment.insert("SSL_CERT_FILE".to_owned(), "/no/such/file".to_owned());
+    match Instance::start(BINARY, environment).await {
+        Err(StartError::Exited { stderr, .. }) => assert!(stderr.contains("SSL_CERT_FILE"), "{stderr}"),
+        _ => panic!("it should not have started"),
+    }
 }
 
 #[tokio::test]

@@ -219,6 +219,10 @@ impl HttpFunction for OutboundParticipant {
         ANSWER_LIMIT
     }
 
+    fn warm_up(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.reacher.opener.warm_up())
+    }
+
     fn handle(&self, request: RawRequest, deadline: Deadline) -> BoxFuture<'_, Response<Bytes>> {
         Box::pin(self.answer(request, deadline))
     }

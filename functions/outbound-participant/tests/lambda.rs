@@ -138,7 +138,7 @@ async fn another_request_for_the_same_customer_waits_and_what_takes_too_long_is_
     let asked = body(&account, "agent", &json!({}));
     let first = async { ask(&function, "k1", &asked).await };
     let meanwhile = async {
-        while account.twilio.requests().iter().all(|request| request.path != "/v1/Interactions") {
+        while account.asked().iter().all(|request| request.path != "/v1/Interactions") {
             tokio::task::yield_now().await;
         }
         let same = ask(&second, "k1", &asked).await;
@@ -251,7 +251,7 @@ async fn a_table_that_is_not_there_is_503_and_twilio_is_not_asked() {
     let function = Instance::start(BINARY, account.environment.clone()).await.unwrap();
     let told = ask(&function, "k1", &body(&account, "agent", &json!({}))).await;
     assert_eq!((told.status, &told.headers["retry-after"]), (503, &json!("2")), "{told:?}");
-    assert!(account.twilio.requests().is_empty());
+    assert!(account.asked().is_empty());
 }
 
 /// Killed by SIGKILL while Twilio makes the Interaction: the reach is written down, and due.
@@ -262,7 +262,7 @@ async fn killed_in_the_middle_it_is_written_down_and_due() {
     account.twilio.misbehave(Fault { on, times: Times::Forever, what: Misbehaviour::Hang });
     let event = handed_over(EventShape::HttpApi, &asked("k1", &body(&account, "agent", &json!({}))), SOURCE);
     let reached = async {
-        while account.twilio.requests().iter().all(|request| request.path != "/v1/Interactions") {
+        while account.asked().iter().all(|request| request.path != "/v1/Interactions") {
             tokio::task::yield_now().await;
         }
     };

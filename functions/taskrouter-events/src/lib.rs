@@ -107,6 +107,10 @@ impl HttpFunction for TaskRouterEvents {
         ANSWER_LIMIT
     }
 
+    fn warm_up(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.rescuer.opener.warm_up())
+    }
+
     fn handle(&self, request: RawRequest, deadline: Deadline) -> BoxFuture<'_, Response<Bytes>> {
         Box::pin(self.answer(request, deadline))
     }

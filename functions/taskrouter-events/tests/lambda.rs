@@ -122,7 +122,7 @@ async fn a_canceled_task_is_followed_by_a_re_invite_and_answered_204() {
 async fn what_is_forged_foreign_or_of_no_concern_is_answered_and_changes_nothing() {
     let account = Account::start().await;
     let (_, good) = orphan(&account).await;
-    let calls = account.twilio.requests().len();
+    let calls = account.asked().len();
     let function = Instance::start(BINARY, account.environment.clone()).await.unwrap();
     let mut forged = good.clone();
     forged["headers"]["x-twilio-signature"] = "AAAAAAAAAAAAAAAAAAAAAAAAAAA=".into();
@@ -138,7 +138,7 @@ async fn what_is_forged_foreign_or_of_no_concern_is_answered_and_changes_nothing
         let answer = function.invoke(event).await.unwrap();
         assert_eq!(answer["statusCode"], status, "{answer}");
     }
-    assert_eq!(account.twilio.requests().len(), calls);
+    assert_eq!(account.asked().len(), calls);
     assert!(account.dynamo.items(TABLE).unwrap().is_empty());
 }
 

@@ -72,9 +72,6 @@ const BELIEVED_FOR: Duration = Duration::from_secs(20);
 /// More conversations than this at once begin anew.
 const MOST_BELIEVED: usize = 1000;
 
-/// Tokens a minute for one chat. An honest client asks once in the lifetime of a token, for each of its tabs.
-const REFRESHES_PER_MINUTE: u32 = 20;
-
 /// The answer to a request of which nothing came.
 type Refused = Box<Response<Bytes>>;
 
@@ -203,18 +200,14 @@ impl WebchatToken {
         let (Stage::Open { .. }, Some(conversation)) = (&chat.stage, &chat.conversation) else {
             return Err(over());
         };
-        self.limit(&format!("webchat-refresh#{}", chat.guest), REFRESHES_PER_MINUTE, deadline).await?;
         if !self.is_open(conversation, deadline).await? {
             self.host.has_been_closed(&chat, deadline).await.map_err(|error| self.unavailable(&error))?;
             return Err(over());
         }
-        let session_until = chat.created_at + self.settings.session;
-        let token_until = (self.now() + self.settings.token_ttl).min(session_until);
         let guest = chat.guest.clone();
-        let refreshed = self.host.refresh(chat, token_until, self.settings.session, deadline).await;
-        if !refreshed.map_err(|error| self.unavailable(&error))? {
-            return Err(over());
-        }
+        let WebChatSettings { session, token_ttl, .. } = self.settings;
+        let refreshed = self.host.refresh(chat, token_ttl, session, deadline).await;
+        let token_until = refreshed.map_err(|error| self.unavailable(&error))?.ok_or_else(over)?;
         let minted = self.mint(&key, &guest, token_until);
         Ok(without_store(answer(
             StatusCode::OK,
@@ -379,6 +372,10 @@ impl WebchatToken {
 impl HttpFunction for WebchatToken {
     fn answer_limit(&self) -> Duration {
         ANSWER_LIMIT
+    }
+
+    fn warm_up(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.host.opener.warm_up())
     }
 
     fn handle(&self, request: RawRequest, deadline: Deadline) -> BoxFuture<'_, Response<Bytes>> {

@@ -135,7 +135,7 @@ async fn what_is_not_good_is_refused() {
     }
     let told = post(&function, INIT_WEBCHAT_PATH, &json!({"formData": {"query": 7}})).await;
     assert_eq!((told.status, told.body["fields"].as_object().unwrap().len()), (422, 1));
-    assert!(account.twilio.requests().is_empty());
+    assert!(account.asked().is_empty());
     assert!(account.dynamo.items(TABLE).unwrap().is_empty());
     let told = begin(&function).await;
     account.twilio.close_conversation(told.text("conversationSid"), Reason::Timer).unwrap();
@@ -178,7 +178,7 @@ async fn a_table_that_is_not_there_is_503_and_twilio_is_not_asked() {
     let (account, function) = start(&[("TABLE_NAME", "no-such-table")]).await;
     let told = begin(&function).await;
     assert_eq!((told.status, &told.headers["retry-after"]), (503, &json!("2")), "{told:?}");
-    assert!(account.twilio.requests().is_empty());
+    assert!(account.asked().is_empty());
 }
 
 /// It cannot do without an address and a key, and says so at once.
@@ -204,7 +204,7 @@ async fn killed_in_the_middle_it_is_written_down_and_due() {
     let body = json!({"formData": {"query": "Hello"}}).to_string();
     let event = handed_over(EventShape::HttpApi, &sent(INIT_WEBCHAT_PATH, "192.0.2.1", &body), "192.0.2.1");
     let reached = async {
-        while account.twilio.requests().iter().all(|request| !request.path.ends_with("/Messages")) {
+        while account.asked().iter().all(|request| !request.path.ends_with("/Messages")) {
             tokio::task::yield_now().await;
         }
     };

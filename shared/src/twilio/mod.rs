@@ -189,6 +189,17 @@ impl Twilio {
         Self { transport, random, secrets, account, bases: Arc::new(bases), metrics }
     }
 
+    /// Reads the credentials, and has a connection stand by a request that shows none and asks for nothing.
+    pub async fn warm_up(&self, deadline: Deadline) {
+        let connect = async {
+            if let Ok(request) = http::Request::get(&self.bases.flex).body(Bytes::new()) {
+                drop(deadline.run(self.transport.send(request)).await);
+            }
+        };
+        let read = async { drop(self.secrets.current().await) };
+        tokio::join!(connect, read);
+    }
+
     /// Sends a call, again where that is safe, until the deadline.
     async fn send<T: DeserializeOwned>(&self, call: Call<'_>, deadline: Deadline) -> Result<T, CallError> {
         let repeatable = call.method != Method::POST;
