@@ -1,6 +1,7 @@
 //! Measures the functions under a host of the Lambda Runtime API, all in one run on one machine: the floor (hello world),
 //! each of our functions, and the job of a first message in Node and in Python. `cargo measure --help`.
 
+mod bounds;
 mod measure;
 mod relay;
 mod report;
@@ -21,7 +22,7 @@ use flexglue_tests::tls::TestRoot;
 use crate::{
     measure::Figures,
     report::Report,
-    stub::{At, Stub},
+    stub::{Places, Stub},
     subject::{OURS, Subject},
 };
 
@@ -44,6 +45,9 @@ struct Arguments {
     /// Leaves out Node and Python.
     #[arg(long)]
     ours_only: bool,
+    /// Measures no times: counts what our functions cost, and fails where that is beyond its bounds.
+    #[arg(long)]
+    check: bool,
     /// Writes the figures as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -59,6 +63,9 @@ async fn main() -> anyhow::Result<()> {
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     build(root)?;
     let mut subjects = subject::ours(&target.join("release"))?;
+    if arguments.check {
+        return bounds::check(&subjects, &Stub::start(&subject::token()?, None).await?).await;
+    }
     if !arguments.ours_only {
         subjects.extend(subject::others(&target.join("bench"))?);
     }
@@ -73,11 +80,11 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Builds the functions as they are deployed, and the floor by itself: it needs fewer features.
+/// Builds the functions as they are deployed, and the floors by themselves: they need fewer features.
 fn build(root: &Path) -> anyhow::Result<()> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let functions: Vec<_> = subject::functions().flat_map(|name| ["--package", name]).collect();
-    for packages in [&functions[..], &["--package", "floor"]] {
+    for packages in [&functions[..], &["--package", "floor"], &["--package", "bare"]] {
         let mut build = Command::new(&cargo);
         build.args(["build", "--quiet", "--release"]).args(packages).current_dir(root);
         ensure!(build.status()?.success(), "{build:?} failed");
@@ -112,8 +119,11 @@ async fn measure_all(arguments: &Arguments, subjects: &[Subject]) -> anyhow::Res
     let [_, over_tls] = &stubs;
     let mut far = Vec::new();
     for round_trip in &arguments.round_trips {
-        let address = relay::relay(over_tls.address, Duration::from_millis(*round_trip)).await?;
-        let at = At { address, ..over_tls.at() };
+        let mut at = over_tls.at();
+        let Places { twilio, dynamodb, secrets } = &mut at.places;
+        for place in [twilio, dynamodb, secrets] {
+            *place = relay::relay(*place, Duration::from_millis(*round_trip)).await?;
+        }
         let mut took = Vec::new();
         for subject in subjects.iter().filter(|subject| subject.name == OURS || subject.is_slow()) {
             let mut figures = Figures::default();

@@ -27,7 +27,7 @@ pub(crate) struct Figures {
     /// The most memory it ever had, in MiB.
     pub memory: Option<f64>,
     /// The package, in bytes.
-    pub package: Option<usize>,
+    pub package: Option<u64>,
     /// Processor instructions until its first answer, and for an event that is given to it warm.
     pub instructions: Option<(u64, u64)>,
 }
@@ -193,6 +193,23 @@ pub(crate) async fn instructions(subject: &Subject, stub: &Stub) -> anyhow::Resu
     let first = counted(subject, stub, folder.path(), 1).await?;
     let all = counted(subject, stub, folder.path(), 1 + FURTHER).await?;
     Ok((first, all.saturating_sub(first) / u64::from(FURTHER)))
+}
+
+/// The instructions of a subject for an event that is given to it warm, and what it asks whom for.
+pub(crate) async fn counts(subject: &Subject, stub: &Stub) -> anyhow::Result<(u64, [u64; 3])> {
+    let (_, instructions) = instructions(subject, stub).await?;
+    let instance = started(subject, &stub.at()).await?;
+    // What is opened before the first event is over by the second.
+    for _ in 0..2 {
+        invoke(subject, &instance).await?;
+    }
+    let before = stub.asked.so_far();
+    invoke(subject, &instance).await?;
+    let mut asked = stub.asked.so_far();
+    for (asked, before) in asked.iter_mut().zip(before) {
+        *asked -= before;
+    }
+    Ok((instructions, asked))
 }
 
 async fn counted(subject: &Subject, stub: &Stub, folder: &Path, events: u32) -> anyhow::Result<u64> {

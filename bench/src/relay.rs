@@ -1,13 +1,14 @@
 //! A network between a function and what it calls, as far as it is slow: whatever is sent arrives half a round trip later.
 //! A connection stands after one round trip.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, thread, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::mpsc,
-    time::{Instant, sleep, sleep_until},
+    task::spawn_blocking,
+    time::Instant,
 };
 
 /// Leads to `server`, `round_trip` away, until the runtime ends.
@@ -22,7 +23,7 @@ pub(crate) async fn relay(server: SocketAddr, round_trip: Duration) -> anyhow::R
                     return;
                 }
                 // The loopback's own handshake took no time: what is sent first waits for it.
-                sleep(round_trip).await;
+                wait_until(Instant::now() + round_trip).await;
                 let (asked, answer) = here.into_split();
                 let (answers, request) = there.into_split();
                 let late = round_trip / 2;
@@ -31,6 +32,14 @@ pub(crate) async fn relay(server: SocketAddr, round_trip: Duration) -> anyhow::R
         }
     });
     Ok(address)
+}
+
+/// Waits more exactly than the runtime's timers do, which count in milliseconds.
+#[expect(clippy::disallowed_methods, reason = "a network takes its time")]
+async fn wait_until(due: Instant) {
+    let left = due.saturating_duration_since(Instant::now());
+    // A wait that was cut short is over.
+    let _ = spawn_blocking(move || thread::sleep(left)).await;
 }
 
 /// Carries bytes one way, each as late as all others, however many are on their way.
@@ -46,7 +55,7 @@ async fn carry(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin
     };
     let write = async {
         while let Some((due, bytes)) = on_the_way.recv().await {
-            sleep_until(due).await;
+            wait_until(due).await;
             if to.write_all(&bytes).await.is_err() {
                 return;
             }

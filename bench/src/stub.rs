@@ -36,10 +36,10 @@ impl Asked {
     }
 }
 
-/// Everything that a function calls, at one address.
+/// Everything that a function calls, each at an address of its own: what is asked of one opens no connection to another.
 pub(crate) struct Stub {
     /// Where.
-    pub address: SocketAddr,
+    places: Places,
     /// How often.
     pub asked: Arc<Asked>,
     /// By which it proves who it is, where it speaks TLS.
@@ -49,8 +49,6 @@ pub(crate) struct Stub {
 impl Stub {
     /// Serves until the runtime ends, in the clear or over TLS. `token` is what the secret holds.
     pub(crate) async fn start(token: &str, root: Option<TestRoot>) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
         let asked = Arc::new(Asked::default());
         let secret = json!({
             "auth_token": token,
@@ -61,27 +59,46 @@ impl Stub {
         let secret = json!({"SecretString": secret.to_string()}).to_string();
         let state = (Arc::clone(&asked), Arc::<str>::from(secret));
         let app = Router::new().fallback(answer).with_state(state);
-        if let Some(root) = &root {
-            let guarded = root.guard(listener);
-            tokio::spawn(async move { axum::serve(guarded, app).await });
-        } else {
-            let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-            tokio::spawn(async move { axum::serve(listener, app).await });
-        }
-        Ok(Self { address, asked, root })
+        let place = || serve(app.clone(), root.as_ref());
+        let places = Places { twilio: place().await?, dynamodb: place().await?, secrets: place().await? };
+        Ok(Self { places, asked, root })
     }
 
     /// Where a function finds it.
     pub(crate) fn at(&self) -> At {
-        At { address: self.address, root: self.root.as_ref().map(TestRoot::file) }
+        At { places: self.places, root: self.root.as_ref().map(TestRoot::file) }
     }
+}
+
+async fn serve(app: Router, root: Option<&TestRoot>) -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    if let Some(root) = root {
+        let guarded = root.guard(listener);
+        tokio::spawn(async move { axum::serve(guarded, app).await });
+    } else {
+        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+        tokio::spawn(async move { axum::serve(listener, app).await });
+    }
+    Ok(address)
+}
+
+/// The addresses of those whom a function calls.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Places {
+    /// Twilio, all of it.
+    pub twilio: SocketAddr,
+    /// DynamoDB.
+    pub dynamodb: SocketAddr,
+    /// Secrets Manager.
+    pub secrets: SocketAddr,
 }
 
 /// Where everybody is whom a function calls.
 #[derive(Clone, Debug)]
 pub(crate) struct At {
-    /// The address.
-    pub address: SocketAddr,
+    /// The addresses.
+    pub places: Places,
     /// The root to trust, where it is to be TLS.
     pub root: Option<PathBuf>,
 }

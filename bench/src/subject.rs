@@ -56,6 +56,8 @@ pub(crate) fn functions() -> impl Iterator<Item = &'static str> {
 pub(crate) const OURS: &str = "inbound-webhook";
 /// The name of the floor.
 pub(crate) const FLOOR: &str = "hello world";
+/// The name of hello world that makes as many requests as the job.
+pub(crate) const BARE: &str = "three requests";
 /// The name of the job in Node.
 pub(crate) const NODE: &str = "Node";
 
@@ -69,23 +71,23 @@ impl Subject {
     pub(crate) fn environment(&self, at: &At) -> Environment {
         let mut environment = self.variables.clone();
         let scheme = if let Some(root) = &at.root {
-            // Ours and Python's, Node's, boto3's, and that of Python's requests, in which Twilio's library asks.
-            for name in ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"] {
+            // Ours, Node's, boto3's, and that of Python's requests, in which Twilio's library asks.
+            for name in ["TLS_ROOTS_FILE", "NODE_EXTRA_CA_CERTS", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"] {
                 environment.insert(name.to_owned(), root.display().to_string());
             }
             "https"
         } else {
             "http"
         };
-        for name in [
-            "AWS_ENDPOINT_URL_DYNAMODB",
-            "AWS_ENDPOINT_URL_SECRETS_MANAGER",
-            "TWILIO_FLEX_API_URL",
-            "TWILIO_CONVERSATIONS_API_URL",
-            "TWILIO_TASKROUTER_API_URL",
-            "TWILIO_IAM_API_URL",
+        for (name, place) in [
+            ("AWS_ENDPOINT_URL_DYNAMODB", at.places.dynamodb),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", at.places.secrets),
+            ("TWILIO_FLEX_API_URL", at.places.twilio),
+            ("TWILIO_CONVERSATIONS_API_URL", at.places.twilio),
+            ("TWILIO_TASKROUTER_API_URL", at.places.twilio),
+            ("TWILIO_IAM_API_URL", at.places.twilio),
         ] {
-            environment.insert(name.to_owned(), format!("{scheme}://{}", at.address));
+            environment.insert(name.to_owned(), format!("{scheme}://{place}"));
         }
         environment
     }
@@ -101,17 +103,24 @@ impl Subject {
         Ok(Self { binary: script(&folder.join("counted"), &command)?, ..self.clone() })
     }
 
-    /// The size of its deployment package in bytes: what `zip -9` makes of it.
-    pub(crate) fn package_size(&self) -> anyhow::Result<usize> {
+    /// The size of its deployment package in bytes: what `zip -9` makes of it, without what Lambda brings along and what
+    /// only the build needs.
+    pub(crate) fn package_size(&self) -> anyhow::Result<u64> {
+        const NOT_IN_IT: [&str; 4] = ["*/aws-lambda-ric/*", "*/awslambdaric*", "*/esbuild/*", "*/@esbuild/*"];
         let (folder, what) = &self.package;
+        let place = tempfile::tempdir()?;
+        let package = place.path().join("package.zip");
         let zip = Command::new("zip")
-            .args(["-9", "-q", "-r", "-y", "-X", "-"])
+            .args(["-9", "-q", "-r", "-y", "-X"])
+            .arg(&package)
             .args(what)
+            .arg("-x")
+            .args(NOT_IN_IT)
             .current_dir(folder)
             .output()
             .context("zip is not there")?;
         ensure!(zip.status.success(), "zip: {}", String::from_utf8_lossy(&zip.stderr));
-        Ok(zip.stdout.len())
+        Ok(fs::metadata(package)?.len())
     }
 }
 
@@ -137,8 +146,8 @@ pub(crate) fn token() -> anyhow::Result<String> {
 /// Our functions and the floor, out of the folder that `cargo build --release` has put them into.
 pub(crate) fn ours(release: &Path) -> anyhow::Result<Vec<Subject>> {
     let (variables, _) = variables()?;
-    let floor = ("floor", FUNCTIONS[0].1, "hello, world");
-    [floor]
+    let floors = ["floor", "bare"].map(|name| (name, FUNCTIONS[0].1, "hello, world"));
+    floors
         .into_iter()
         .chain(FUNCTIONS)
         .map(|(name, event, answer)| subject(release, &variables, name, event, answer))
@@ -156,7 +165,11 @@ fn subject(
     ensure!(binary.exists(), "{} is not there: build it first", binary.display());
     let does_the_job = name == OURS;
     Ok(Subject {
-        name: if name == "floor" { FLOOR } else { name },
+        name: match name {
+            "floor" => FLOOR,
+            "bare" => BARE,
+            function => function,
+        },
         package: (release.to_path_buf(), vec![name]),
         binary,
         variables: variables.clone(),

@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use http::{Response, StatusCode};
 use lambda_http::{LambdaEvent, request::LambdaRequest, service_fn};
 use serde::Serialize;
+use tokio::task::yield_now;
 use tracing::{Instrument as _, Span};
 
 use crate::{
@@ -73,6 +74,10 @@ impl From<Response<Bytes>> for Answer {
 /// of it.
 const ANSWER_LIMIT: Duration = Duration::from_millis(3600);
 
+/// Turns of the runtime after which Lambda has been asked for the first event, and a few more: what is opened
+/// meanwhile must not keep it from being asked.
+const TURNS_UNTIL_ASKED: u32 = 16;
+
 /// What an invocation leaves of Lambda's own time limit.
 const LAMBDA_MARGIN: Duration = Duration::from_millis(200);
 
@@ -102,7 +107,12 @@ pub async fn run(
     clock: Arc<dyn Clock>,
 ) -> Result<(), lambda_runtime::Error> {
     let warming = Arc::clone(&function);
-    tokio::spawn(async move { warming.warm_up().await });
+    tokio::spawn(async move {
+        for _ in 0..TURNS_UNTIL_ASKED {
+            yield_now().await;
+        }
+        warming.warm_up().await;
+    });
     lambda_runtime::run(service_fn(|event: LambdaEvent<LambdaRequest>| {
         let (function, clock) = (Arc::clone(&function), Arc::clone(&clock));
         async move {

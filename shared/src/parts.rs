@@ -39,11 +39,12 @@ pub struct World {
 }
 
 impl World {
-    /// The world as it is in Lambda: one HTTPS client for everything. `SSL_CERT_FILE` names other roots than those of
-    /// the public web, as [OpenSSL](https://docs.openssl.org/master/man7/openssl-env/) and others read it.
+    /// The world as it is in Lambda: one HTTPS client for everything. `TLS_ROOTS_FILE` names other roots than those of
+    /// the public web. It is a variable of our own: OpenSSL's may be set by an image for others, and reading a hundred
+    /// roots at every start takes longer than all the rest of it.
     pub async fn in_lambda() -> Result<Self, HttpsError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let transport: Arc<dyn Transport> = Arc::new(match env::var_os("SSL_CERT_FILE") {
+        let transport: Arc<dyn Transport> = Arc::new(match env::var_os("TLS_ROOTS_FILE") {
             Some(file) if !file.is_empty() => HttpsTransport::with_roots_of(Path::new(&file))?,
             _ => HttpsTransport::new()?,
         });

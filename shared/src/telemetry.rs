@@ -219,7 +219,8 @@ pub fn start_logging(clock: Arc<dyn Clock>, variable: impl Fn(&str) -> Option<St
 /// Says on standard error, as one JSON line, why a function cannot serve at all.
 pub fn fatal(function: &str, error: &dyn std::error::Error) {
     let line = json!({"level": "ERROR", "message": "cannot serve", "function": function, "error": error.to_string()});
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    // One write, so that it is one line of the log.
+    let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }
 
 #[cfg(test)]

@@ -102,7 +102,7 @@ fn roots_of(file: &Path) -> Option<rustls::RootCertStore> {
 #[derive(Debug, thiserror::Error)]
 pub enum HttpsError {
     /// The file of other roots is none.
-    #[error("the file of SSL_CERT_FILE must be there and hold root certificates as PEM, and nothing else")]
+    #[error("the file of TLS_ROOTS_FILE must be there and hold root certificates as PEM, and nothing else")]
     Roots,
     /// The TLS configuration was refused.
     #[error("TLS could not be set up")]

@@ -43,12 +43,11 @@ impl TestRoot {
         params.use_authority_key_identifier_extension = true;
         let certificate = params.signed_by(&server, &issuer).expect(MADE);
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(server.serialize_der()));
-        let config =
-            ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-                .with_safe_default_protocol_versions()
-                .and_then(|builder| {
-                    builder.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key)
-                });
+        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .and_then(|builder| {
+                builder.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key)
+            });
         let folder = TempDir::new().expect("there is room for a file");
         fs::write(folder.path().join("root.pem"), root.pem()).expect("there is room for a file");
         Self { folder, acceptor: TlsAcceptor::from(Arc::new(config.expect(MADE))) }

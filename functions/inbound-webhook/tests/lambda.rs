@@ -148,9 +148,9 @@ async fn a_bad_configuration_stops_it_at_the_start_with_one_message() {
 #[tokio::test]
 async fn roots_that_are_not_there_stop_it_at_the_start() {
     let mut environment = Account::start().await.environment;
-    environment.insert("SSL_CERT_FILE".to_owned(), "/no/such/file".to_owned());
+    environment.insert("TLS_ROOTS_FILE".to_owned(), "/no/such/file".to_owned());
     match Instance::start(BINARY, environment).await {
-        Err(StartError::Exited { stderr, .. }) => assert!(stderr.contains("SSL_CERT_FILE"), "{stderr}"),
+        Err(StartError::Exited { stderr, .. }) => assert!(stderr.contains("TLS_ROOTS_FILE"), "{stderr}"),
         _ => panic!("it should not have started"),
     }
 }

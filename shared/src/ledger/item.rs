@@ -355,4 +355,15 @@ mod tests {
         }
         assert!(counts.iter().all(|count| (850..1150).contains(count)), "{counts:?}");
     }
+
+    /// What is due in one minute is read from all parts of the index side by side, and none is read much longer than others.
+    #[test]
+    fn ten_thousand_due_are_spread_evenly() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut shards = [0; DUE_SHARDS as usize];
+        for _ in 0..10_000 {
+            shards[usize::from(shard_of(&format!("CH{:032x}", random.u128(..))))] += 1;
+        }
+        assert!(shards.iter().all(|due| (2_400..2_600).contains(due)), "{shards:?}");
+    }
 }

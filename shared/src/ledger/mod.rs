@@ -161,7 +161,7 @@ impl Ledger {
     }
 
     /// Asks for what is never there, so that the connection stands and the SDK has found its way.
-    pub async fn warm_up(&self, deadline: Deadline) {
+    pub(crate) async fn warm_up(&self, deadline: Deadline) {
         drop(self.item(("warm-up".to_owned(), "warm-up".to_owned()), deadline).await);
     }
 

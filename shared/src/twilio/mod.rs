@@ -190,7 +190,7 @@ impl Twilio {
     }
 
     /// Reads the credentials, and has a connection stand by a request that shows none and asks for nothing.
-    pub async fn warm_up(&self, deadline: Deadline) {
+    pub(crate) async fn warm_up(&self, deadline: Deadline) {
         let connect = async {
             if let Ok(request) = http::Request::get(&self.bases.flex).body(Bytes::new()) {
                 drop(deadline.run(self.transport.send(request)).await);
