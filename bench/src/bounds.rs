@@ -20,7 +20,7 @@ const MOST_PACKAGE: u64 = 4_000_000;
 const BOUNDS: [Bound; 5] = [
     Bound { function: "inbound-webhook", instructions: 1_725_000, requests: [1, 2, 0] },
     Bound { function: "taskrouter-events", instructions: 850_000, requests: [0, 1, 0] },
-    Bound { function: "outbound-participant", instructions: 265_000, requests: [0, 0, 0] },
+    Bound { function: "outbound-participant", instructions: 275_000, requests: [0, 0, 0] },
     Bound { function: "webchat-token", instructions: 240_000, requests: [0, 0, 0] },
     Bound { function: "orphan-sweeper", instructions: 2_330_000, requests: [2, 4, 0] },
 ];

@@ -1,7 +1,11 @@
 //! What the AWS SDK is given: no credential chain beyond what Lambda puts into the environment, and our own
 //! HTTP client, clock and patience.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    ops::Deref,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use aws_config::{
     BehaviorVersion, Region, SdkConfig,
@@ -26,6 +30,27 @@ struct SigningClock(Arc<dyn Clock>);
 impl TimeSource for SigningClock {
     fn now(&self) -> std::time::SystemTime {
         std::time::SystemTime::UNIX_EPOCH + Duration::from_millis(self.0.now().as_millis())
+    }
+}
+
+/// A client that is made when it is first used. To make one the SDK parses what it knows of all regions of AWS, which takes
+/// longer than all else that a start does.
+#[derive(Clone, Debug)]
+pub struct Lazy<C>(Arc<LazyLock<C, Box<dyn FnOnce() -> C + Send>>>);
+
+impl<C> Lazy<C> {
+    /// A client that is made like this.
+    #[must_use]
+    pub fn new(make: impl FnOnce() -> C + Send + 'static) -> Self {
+        Self(Arc::new(LazyLock::new(Box::new(make))))
+    }
+}
+
+impl<C> Deref for Lazy<C> {
+    type Target = C;
+
+    fn deref(&self) -> &C {
+        &self.0
     }
 }
 

@@ -5,6 +5,7 @@ use std::{env, path::Path, sync::Arc};
 use aws_config::SdkConfig;
 
 use crate::{
+    aws::Lazy,
     clock::{Clock, SystemClock},
     config::{SecretSettings, Settings},
     ledger::Ledger,
@@ -81,13 +82,15 @@ impl Parts {
     pub fn new(function: &'static str, settings: &Settings, world: &World) -> Self {
         let source = match &settings.secrets {
             SecretSettings::Given(credentials) => SecretSource::Given(credentials.clone()),
-            SecretSettings::Arn(arn) => SecretSource::SecretsManager {
-                client: aws_sdk_secretsmanager::Client::new(&world.aws),
-                arn: arn.clone(),
-            },
+            SecretSettings::Arn(arn) => {
+                let aws = world.aws.clone();
+                let client = Lazy::new(move || aws_sdk_secretsmanager::Client::new(&aws));
+                SecretSource::SecretsManager { client, arn: arn.clone() }
+            }
         };
         let secrets = Arc::new(Secrets::new(source, Arc::clone(&world.clock)));
-        let dynamodb = aws_sdk_dynamodb::Client::new(&world.aws);
+        let aws = world.aws.clone();
+        let dynamodb = Lazy::new(move || aws_sdk_dynamodb::Client::new(&aws));
         let (clock, emit) = (Arc::clone(&world.clock), Arc::clone(&world.emit));
         let metrics = Metrics::new(&settings.metrics_namespace, function, clock, emit);
         let opener = Opener {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, de};
 
 use crate::{
     access_token::ApiKey,
+    aws::Lazy,
     clock::{Clock, Timestamp},
     sid::ApiKeySid,
 };
@@ -145,7 +146,7 @@ pub enum SecretSource {
     /// A secret of Secrets Manager.
     SecretsManager {
         /// Asks for it.
-        client: aws_sdk_secretsmanager::Client,
+        client: Lazy<aws_sdk_secretsmanager::Client>,
         /// Which one.
         arn: String,
     },
@@ -329,7 +330,7 @@ mod tests {
         let clock: Arc<dyn Clock> = Arc::new(TokioClock::starting_at(Timestamp::from_seconds(1_800_000_000)));
         let transport: Arc<dyn Transport> = Arc::clone(&manager) as _;
         let aws = crate::aws::local(&clock, &transport, "http://secrets.local").await;
-        let client = aws_sdk_secretsmanager::Client::new(&aws);
+        let client = Lazy::new(move || aws_sdk_secretsmanager::Client::new(&aws));
         let source = SecretSource::SecretsManager { client, arn: "arn:aws:secretsmanager:x".to_owned() };
         (manager, Secrets::new(source, clock))
     }

@@ -42,7 +42,7 @@ pub use self::{
     reaches::Begun,
 };
 use crate::{
-    aws,
+    aws::{self, Lazy},
     clock::{Deadline, Timestamp},
     conversation::{Conversation, Happening, Transition},
     random::Random,
@@ -53,7 +53,7 @@ use crate::{
 /// The keeper of the records. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    client: Client,
+    client: Lazy<Client>,
     table: Arc<str>,
     random: Arc<dyn Random>,
 }
@@ -99,7 +99,7 @@ enum Written {
 impl Ledger {
     /// A ledger in `table`.
     #[must_use]
-    pub fn new(client: Client, table: &str, random: Arc<dyn Random>) -> Self {
+    pub fn new(client: Lazy<Client>, table: &str, random: Arc<dyn Random>) -> Self {
         Self { client, table: table.into(), random }
     }
 
