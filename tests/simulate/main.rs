@@ -91,6 +91,9 @@ impl Arguments {
     }
 }
 
+/// After so many seeds it says how far it has come: a hundred thousand take hours.
+const TELLS_EACH: u64 = 5_000;
+
 /// What all threads know.
 #[derive(Default)]
 struct Progress {
@@ -165,7 +168,11 @@ fn live(arguments: &Arguments, progress: &Progress, began: Instant) {
                 broken.push((seed, found.wrong));
             }
         }
-        progress.lived.fetch_add(1, Ordering::Relaxed);
+        let lived = progress.lived.fetch_add(1, Ordering::Relaxed) + 1;
+        if lived.is_multiple_of(TELLS_EACH) {
+            let broken = progress.broken.lock().unwrap_or_else(PoisonError::into_inner).len();
+            println!("{lived} seeds from {} so far, {broken} broke a promise", arguments.from);
+        }
     }
 }
 
