@@ -55,6 +55,8 @@ pub struct WebchatToken {
     captcha: Captcha,
     /// Conversations that Twilio has just said to be open, until when that is believed.
     open: Mutex<HashMap<ConversationSid, Timestamp>>,
+    /// Whose tokens were refreshed here lately: when that minute ends, and how often.
+    refreshed: Mutex<HashMap<Guest, (Timestamp, u32)>>,
 }
 
 /// The largest body in bytes.
@@ -69,8 +71,14 @@ const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// For so long a conversation that was open counts as open.
 const BELIEVED_FOR: Duration = Duration::from_secs(20);
 
-/// More conversations than this at once begin anew.
-const MOST_BELIEVED: usize = 1000;
+/// More chats than this at once begin anew, with what an instance remembers of them.
+const MOST_REMEMBERED: usize = 1000;
+
+/// Tokens a minute for one chat. An honest client asks once in the lifetime of a token, for each of its tabs.
+const REFRESHES_PER_MINUTE: u32 = 20;
+
+/// So many of them each instance lets pass by what it remembers: what all instances share costs a write.
+const REFRESHES_REMEMBERED: u32 = 5;
 
 /// The answer to a request of which nothing came.
 type Refused = Box<Response<Bytes>>;
@@ -107,6 +115,7 @@ impl WebchatToken {
             captcha: Captcha::new(Arc::clone(&world.web), &settings.web_chat.captcha_url),
             settings: settings.web_chat.clone(),
             open: Mutex::default(),
+            refreshed: Mutex::default(),
         })
     }
 
@@ -200,6 +209,10 @@ impl WebchatToken {
         let (Stage::Open { .. }, Some(conversation)) = (&chat.stage, &chat.conversation) else {
             return Err(over());
         };
+        if self.refreshes_in_this_minute(&chat.guest) > REFRESHES_REMEMBERED {
+            let name = format!("webchat-refresh#{}", chat.guest);
+            self.limit(&name, REFRESHES_PER_MINUTE - REFRESHES_REMEMBERED, deadline).await?;
+        }
         if !self.is_open(conversation, deadline).await? {
             self.host.has_been_closed(&chat, deadline).await.map_err(|error| self.unavailable(&error))?;
             return Err(over());
@@ -282,7 +295,7 @@ impl WebchatToken {
             unavailable(ASK_AGAIN)
         })?;
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.len() >= MOST_BELIEVED {
+        if open.len() >= MOST_REMEMBERED {
             open.clear();
         }
         if is_open {
@@ -313,6 +326,21 @@ impl WebchatToken {
                 Err(unavailable(ASK_AGAIN))
             }
         }
+    }
+
+    /// How often a guest's token was to be refreshed here within the minute that began with the first time.
+    fn refreshes_in_this_minute(&self, guest: &Guest) -> u32 {
+        let now = self.now();
+        let mut refreshed = self.refreshed.lock().unwrap_or_else(PoisonError::into_inner);
+        if refreshed.len() >= MOST_REMEMBERED {
+            refreshed.clear();
+        }
+        let (until, times) = refreshed.entry(guest.clone()).or_insert((now, 0));
+        if now >= *until {
+            (*until, *times) = (now + Duration::from_mins(1), 0);
+        }
+        *times += 1;
+        *times
     }
 
     /// Counts a request against a limit.
