@@ -9,7 +9,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 for tool in valgrind zip; do
   if ! command -v "$tool" >/dev/null && command -v apt-get >/dev/null && [[ $EUID -eq 0 ]]; then
     echo "installing $tool"
-    { apt-get update && apt-get install --yes --no-install-recommends "$tool"; } >/dev/null 2>&1 </dev/null
+    log=$(mktemp)
+    { apt-get update && apt-get install --yes --no-install-recommends "$tool"; } >"$log" 2>&1 </dev/null ||
+      tail -n 3 "$log" >&2
+    rm "$log"
   fi
 done
 # What measures need not be quick itself.

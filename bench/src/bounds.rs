@@ -8,7 +8,8 @@ use crate::{measure, stub::Stub, subject::Subject};
 /// The most that one function may cost.
 struct Bound {
     function: &'static str,
-    /// Processor instructions for an event that is given to a warm instance: a twentieth more than were counted.
+    /// Processor instructions for an event that is given to a warm instance: a twentieth more than the most that were
+    /// counted.
     instructions: u64,
     /// Requests to Twilio, DynamoDB and Secrets Manager for that event.
     requests: [u64; 3],

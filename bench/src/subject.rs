@@ -229,7 +229,7 @@ pub(crate) fn others(folder: &Path) -> anyhow::Result<Vec<Subject>> {
         other(
             "Python",
             &python,
-            &format!("export PYTHONPATH=packages\nexec {} -m awslambdaric app.handler", found("python3")?),
+            &format!("export PYTHONPATH=packages\nexec {} -m awslambdaric app.handler", found_python()?),
             vec!["app.py", "packages"],
         )?,
     ])
@@ -255,9 +255,16 @@ fn run(folder: &Path, command: &[&str]) -> anyhow::Result<()> {
 
 /// Where a program is: a function's process has no `PATH`.
 fn found(program: &str) -> anyhow::Result<String> {
-    let script =
-        format!("{program} -c 'import sys; print(sys.executable)' 2>/dev/null || command -v {program}");
-    let output = Command::new("sh").args(["-c", &script]).output()?;
+    told_by(program, &format!("command -v {program}"))
+}
+
+/// Where Python is: what `PATH` has may be a script of a version manager, which wants variables.
+fn found_python() -> anyhow::Result<String> {
+    told_by("python3", "python3 -c 'import sys; print(sys.executable)'")
+}
+
+fn told_by(program: &str, command: &str) -> anyhow::Result<String> {
+    let output = Command::new("sh").args(["-c", command]).output()?;
     let path = String::from_utf8(output.stdout)?.trim().to_owned();
     ensure!(!path.is_empty(), "{program} is not there");
     Ok(path)

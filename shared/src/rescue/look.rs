@@ -100,17 +100,10 @@ impl Rescuer {
             Question::Invites => {
                 let mut tasks = Vec::new();
                 if let Some((interaction, channel)) = known_channel(record) {
-                    match twilio.invites(&interaction.sid, channel, deadline).await {
-                        Ok(invites) => {
-                            tasks
-                                .extend(invites.items.iter().filter_map(|invite| invite.task_sid().cloned()));
-                        }
-                        Err(error) if error.is_temporary() => return Err(error),
-                        Err(error) => {
-                            tracing::warn!(%error, "Twilio does not show the channel's invites");
-                            picture.hides_invites = true;
-                        }
-                    }
+                    let invites = twilio.invites(&interaction.sid, channel, deadline).await;
+                    let invites = unless_refused(invites, "the channel's invites")?;
+                    picture.hides_invites = invites.is_none();
+                    tasks.extend(invites.iter().flatten().filter_map(|invite| invite.task_sid().cloned()));
                 }
                 picture.invited = Some(tasks);
             }
@@ -123,7 +116,7 @@ impl Rescuer {
                 let since = self.opener.clock.now() - EVENTS_KEPT;
                 let query = EventQuery::OfTask(task);
                 let events = twilio.events(workspace, &query, since, None, deadline).await;
-                let events = unless_refused(events, "TaskRouter's log")?;
+                let events = unless_refused(events, "TaskRouter's log")?.unwrap_or_default();
                 for event in &events {
                     picture.reinvites = picture.reinvites.max(reinvite_of(event, task));
                 }
@@ -131,7 +124,7 @@ impl Rescuer {
             }
             Question::Messages => {
                 let messages = twilio.newest_messages(&record.sid, deadline).await;
-                let messages = unless_refused(messages, "the messages")?;
+                let messages = unless_refused(messages, "the messages")?.unwrap_or_default();
                 let contact = record.contact.as_ref();
                 picture.customer_wrote = Some(first_of_customer(messages, contact).is_some());
             }
@@ -177,13 +170,8 @@ impl Rescuer {
         let Some(interaction) = &record.interaction else { return Ok(Vec::new()) };
         let since = record.last_end.as_ref().map_or(interaction.since, |end| end.at) - pace::CLOCKS_DIFFER;
         let created = self.opener.tasks_in_log(&record.sid, since, self.opener.clock.now(), deadline).await?;
-        let mut tasks = Vec::new();
-        for task in created.into_iter().rev() {
-            if task.interaction == interaction.sid {
-                tasks.push(task.task);
-            }
-        }
-        Ok(tasks)
+        let of_this = created.into_iter().rev().filter(|task| task.interaction == interaction.sid);
+        Ok(of_this.map(|task| task.task).collect())
     }
 
     fn seen(&self, task: &TaskResource, picture: &mut Picture) -> SeenTask {
@@ -220,15 +208,15 @@ impl Rescuer {
     }
 }
 
-/// What a list holds. One that Twilio refuses for good tells nothing; that must not keep anybody from being
+/// What a list holds; `None` where Twilio refuses it for good. That tells nothing, and must not keep anybody from being
 /// looked after, as the other questions decide as well.
-fn unless_refused<T>(page: Result<Page<T>, CallError>, what: &str) -> Result<Vec<T>, CallError> {
+fn unless_refused<T>(page: Result<Page<T>, CallError>, what: &str) -> Result<Option<Vec<T>>, CallError> {
     match page {
-        Ok(page) => Ok(page.items),
+        Ok(page) => Ok(Some(page.items)),
         Err(error) if error.is_temporary() => Err(error),
         Err(error) => {
             tracing::warn!(%error, what, "Twilio does not show it");
-            Ok(Vec::new())
+            Ok(None)
         }
     }
 }
