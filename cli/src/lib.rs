@@ -1,4 +1,7 @@
 //! The command line of flexglue, and the local parts that it and the tests run on.
 
+pub mod adopt;
 pub mod command;
+pub mod explain;
+pub mod live;
 pub mod local;

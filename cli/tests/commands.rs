@@ -171,3 +171,101 @@ async fn a_port_that_is_taken_is_named() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains(&address) && said.contains("choose another"), "{said}");
 }
+
+/// Runs the command line as an operator of the account and the table that `dev` serves.
+async fn operate(dev: &Dev, arguments: &[&str], changes: &[(&str, &str)]) -> (Option<i32>, String, String) {
+    let account = simulator::Settings::default();
+    let table = dev.line("DynamoDB")[3].clone();
+    let mut command = Command::new(BINARY);
+    command.args(arguments).env_clear();
+    for (name, value) in [
+        ("TABLE_NAME", &table),
+        ("TWILIO_ACCOUNT_SID", &account.account_sid),
+        ("TWILIO_AUTH_TOKEN", &account.auth_token),
+        ("FLEX_WORKSPACE_SID", &account.workspace_sid),
+        ("FLEX_WORKFLOW_SID", &account.workflow_sid),
+        ("FLEX_CHAT_SERVICE_SID", &account.chat_service_sid),
+        ("TWILIO_FLEX_API_URL", &dev.line("simulated Twilio")[2]),
+        ("TWILIO_CONVERSATIONS_API_URL", &dev.line("simulated Twilio")[2]),
+        ("TWILIO_TASKROUTER_API_URL", &dev.line("simulated Twilio")[2]),
+        ("AWS_ENDPOINT_URL_DYNAMODB", &dev.line("DynamoDB")[1]),
+    ] {
+        command.env(name, value);
+    }
+    for (name, value) in
+        [("AWS_REGION", "us-east-1"), ("AWS_ACCESS_KEY_ID", "local"), ("AWS_SECRET_ACCESS_KEY", "local")]
+    {
+        command.env(name, value);
+    }
+    command.envs(changes.iter().copied());
+    let output = command.output().await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// An operator has a customer served whom nobody serves, sees so, and sweeps.
+#[tokio::test]
+async fn an_operator_explains_adopts_and_sweeps() {
+    let dev = Dev::start().await;
+    // A conversation that somebody made over REST: no webhook tells of it.
+    let twilio = dev.line("simulated Twilio")[2].clone();
+    let login = dev.line("curl -u")[2].clone();
+    let authorization = format!("Basic {}", BASE64_STANDARD.encode(login));
+    let headers = [FORM, ("authorization", &*authorization)];
+    let made = format!("{twilio}/v1/Conversations");
+    let (_, conversation) = dev.ask(Method::POST, &made, &headers, "").await;
+    let sid = conversation["sid"].as_str().unwrap();
+    let binding = "MessagingBinding.Address=%2B15551230007&MessagingBinding.ProxyAddress=%2B15557770000";
+    dev.ask(Method::POST, &format!("{made}/{sid}/Participants"), &headers, binding).await;
+    let message = "Author=%2B15551230007&Body=hello";
+    dev.ask(Method::POST, &format!("{made}/{sid}/Messages"), &headers, message).await;
+
+    let (code, told, wrong) = operate(&dev, &["explain", "+15551230007", "--json"], &[]).await;
+    let told: Value = serde_json::from_str(&told).expect(&wrong);
+    assert_eq!((code, &told["conversation_sid"]), (Some(1), &conversation["sid"]));
+    assert_eq!(told["standing"]["heals"], format!("flexglue adopt {sid}"));
+
+    let (code, text, _) = operate(&dev, &["sweep", "--dry-run"], &[]).await;
+    assert_eq!((code, text.lines().next()), (Some(0), Some("0 due; nothing was changed")));
+
+    let (code, text, _) = operate(&dev, &["adopt", sid], &[]).await;
+    assert!(code == Some(0) && text.contains("has its Interaction now: KD"), "{text}");
+    let (code, again, _) = operate(&dev, &["adopt", sid, "--json"], &[]).await;
+    let again: Value = serde_json::from_str(&again).unwrap();
+    assert_eq!((code, again["outcome"].as_str()), (Some(0), Some("looked_after")), "{again}");
+
+    // Twilio takes a moment to set it up.
+    let seen = tokio::time::timeout(Duration::from_secs(20), async {
+        loop {
+            let (code, text, _) = operate(&dev, &["explain", sid], &[]).await;
+            if text.contains("A task waits") {
+                return (code, text);
+            }
+        }
+    });
+    let (code, text) = seen.await.expect("its Interaction comes up");
+    assert!(code == Some(0) && !text.contains('\u{1b}'), "{text}");
+    let (code, report, _) = operate(&dev, &["sweep", "--json"], &[]).await;
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!((code, report["errors"].as_u64()), (Some(0), Some(0)), "{report}");
+}
+
+/// What is missing is named, what cannot be asked is said, and no secret is.
+#[tokio::test]
+async fn an_operator_is_told_what_is_wrong() {
+    let dev = Dev::start().await;
+    let nobody = format!("CH{:032x}", 7);
+    let (code, _, said) = operate(&dev, &["explain", &nobody], &[("FLEX_WORKFLOW_SID", "")]).await;
+    assert!(code == Some(2) && said.contains("FLEX_WORKFLOW_SID: missing"), "{said}");
+    let (code, _, said) = operate(&dev, &["sweep"], &[("AWS_REGION", "")]).await;
+    assert!(code == Some(2) && said.contains("AWS_REGION"), "{said}");
+    let (code, _, said) = operate(&dev, &["sweep"], &[("TABLE_NAME", "elsewhere")]).await;
+    assert!(code == Some(1) && said.contains("ResourceNotFoundException"), "{said}");
+    let (code, told, said) =
+        operate(&dev, &["adopt", &nobody], &[("TWILIO_AUTH_TOKEN", "not-the-token")]).await;
+    assert!(code == Some(2) && told.contains("401") && !format!("{told}{said}").contains("not-the-token"));
+    let (code, told, _) = operate(&dev, &["explain", &nobody], &[]).await;
+    assert!(code == Some(2) && told.contains("Neither Twilio nor flexglue"), "{told}");
+    let (code, _, said) = operate(&dev, &["explain", "ada@example.com"], &[]).await;
+    assert!(code == Some(2) && said.contains("expected a conversation"), "{said}");
+}

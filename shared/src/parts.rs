@@ -1,6 +1,6 @@
 //! What every function is made of: the settings, and the things of the outside world that are handed in.
 
-use std::{env, path::Path, sync::Arc};
+use std::sync::Arc;
 
 use aws_config::SdkConfig;
 
@@ -40,15 +40,10 @@ pub struct World {
 }
 
 impl World {
-    /// The world as it is in Lambda: one HTTPS client for everything. `TLS_ROOTS_FILE` names other roots than those of
-    /// the public web. It is a variable of our own: OpenSSL's may be set by an image for others, and reading a hundred
-    /// roots at every start takes longer than all the rest of it.
+    /// The world as it is in Lambda: one HTTPS client for everything.
     pub async fn in_lambda() -> Result<Self, HttpsError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let transport: Arc<dyn Transport> = Arc::new(match env::var_os("TLS_ROOTS_FILE") {
-            Some(file) if !file.is_empty() => HttpsTransport::with_roots_of(Path::new(&file))?,
-            _ => HttpsTransport::new()?,
-        });
+        let transport: Arc<dyn Transport> = Arc::new(HttpsTransport::from_environment()?);
         let aws = crate::aws::from_environment(&clock, &transport).await;
         Ok(Self {
             clock,

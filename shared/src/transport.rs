@@ -3,7 +3,7 @@
 //! the same TLS configuration and the same roots. In tests it is a call into the simulator and the embedded
 //! DynamoDB, in one process and on a virtual clock.
 
-use std::{fmt, path::Path, sync::Arc, time::Duration};
+use std::{env, fmt, path::Path, sync::Arc, time::Duration};
 
 use aws_smithy_runtime_api::{
     client::{
@@ -56,6 +56,19 @@ const IDLE_LIMIT: Duration = Duration::from_secs(15);
 pub struct HttpsTransport(reqwest::Client);
 
 impl HttpsTransport {
+    /// Makes the client that the environment asks for: `TLS_ROOTS_FILE` names other roots than those of the public web.
+    /// It is a variable of our own: OpenSSL's may be set by an image for others, and reading a hundred roots at every
+    /// start takes longer than all the rest of it.
+    ///
+    /// # Errors
+    /// As those of [`HttpsTransport::with_roots_of`].
+    pub fn from_environment() -> Result<Self, HttpsError> {
+        match env::var_os("TLS_ROOTS_FILE") {
+            Some(file) if !file.is_empty() => Self::with_roots_of(Path::new(&file)),
+            _ => Self::new(),
+        }
+    }
+
     /// Makes the client. The roots are compiled in, so that a cold start neither reads nor parses any.
     ///
     /// # Errors

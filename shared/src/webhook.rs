@@ -17,7 +17,7 @@ mod url_forms;
 mod verified;
 mod verifier;
 
-pub use base_url::{PublicBaseUrl, PublicBaseUrlError};
+pub use base_url::{PublicBaseUrl, PublicBaseUrlError, is_our_webhook};
 pub use event::{
     Binding, ConversationEvent, ConversationRemoved, ConversationState, MalformedEventFields, MessageAdded,
     ParticipantAdded, StateUpdated, TaskRouterEvent, TaskRouterNews,

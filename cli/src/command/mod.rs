@@ -1,9 +1,12 @@
 //! The subcommands, one file each.
 
+mod adopt;
 mod demo;
 mod dev;
-mod paint;
+mod explain;
+pub(crate) mod paint;
 mod sign;
+mod sweep;
 
 use std::process::ExitCode;
 
@@ -23,6 +26,12 @@ enum Command {
     Demo(demo::Demo),
     /// Serves every function on one port, beside the embedded DynamoDB and a simulated Twilio
     Dev(dev::Dev),
+    /// Tells the life of a conversation: what happened, where it stands, who should act
+    Explain(explain::Explain),
+    /// Has a conversation served that nobody serves
+    Adopt(adopt::Adopt),
+    /// Runs the sweeper once, now
+    Sweep(sweep::Sweep),
     /// Signs a request as Twilio would, and prints the event that Lambda makes of it
     Sign(sign::Sign),
 }
@@ -36,6 +45,9 @@ impl Cli {
         match self.command {
             Command::Demo(demo) => demo.run().await,
             Command::Dev(dev) => dev.run().await,
+            Command::Explain(explain) => explain.run().await,
+            Command::Adopt(adopt) => adopt.run().await,
+            Command::Sweep(sweep) => sweep.run().await,
             Command::Sign(sign) => sign.run(),
         }
     }

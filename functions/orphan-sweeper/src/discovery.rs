@@ -20,6 +20,7 @@ use shared::{
     sid::InteractionSid,
     telemetry::Metric,
     twilio::{CallError, ConversationResource, Next, ScopedWebhookResource},
+    webhook::is_our_webhook,
 };
 
 use crate::{OrphanSweeper, PER_RECORD, Planned, SHORTEST, SweepReport};
@@ -41,9 +42,6 @@ const AT_ONCE: usize = 4;
 
 /// How long a sweep may be on a walk. Longer than any sweep lives.
 const HOLD: Duration = Duration::from_mins(1);
-
-/// The path of the webhook that makes a conversation ours.
-const OUR_PATH: &str = "/webhooks/conversations";
 
 /// Why a walk stops.
 #[derive(Debug)]
@@ -276,20 +274,13 @@ impl OrphanSweeper {
         if webhooks.iter().any(|webhook| webhook.target.as_deref() == Some("studio")) {
             return Serving::SomebodyElse;
         }
+        let base = self.public_base_url.as_ref();
         let mut hearing = webhooks.iter().filter(|webhook| webhook.hears_messages()).peekable();
         if hearing.peek().is_none() {
             return Serving::Nobody;
         }
-        let ours = hearing.any(|webhook| webhook.url().is_some_and(|url| self.is_ours(url)));
+        let ours = hearing.any(|webhook| webhook.url().is_some_and(|url| is_our_webhook(url, base)));
         if ours { Serving::Us } else { Serving::SomebodyElse }
-    }
-
-    fn is_ours(&self, url: &str) -> bool {
-        let path = url.split(['?', '#']).next().unwrap_or_default();
-        match &self.public_base_url {
-            Some(base) => path.strip_prefix(base.as_str()) == Some(OUR_PATH),
-            None => path.ends_with(OUR_PATH),
-        }
     }
 
     async fn carry_out(

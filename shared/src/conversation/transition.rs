@@ -223,10 +223,18 @@ impl Conversation {
         }
         match self.stage {
             Stage::Claimed { .. } | Stage::Waiting | Stage::Refused { .. } => Some(WhenDue::TakeOver),
-            Stage::SettingUp | Stage::Open | Stage::Orphaned { .. } | Stage::Closing => {
-                Some(WhenDue::LookAfter)
+            _ => self.is_looked_after().then_some(WhenDue::LookAfter),
+        }
+    }
+
+    /// Whether it is so far that somebody looks how it stands: past asking for its Interaction, and not over.
+    #[must_use]
+    pub const fn is_looked_after(&self) -> bool {
+        match self.stage {
+            Stage::SettingUp | Stage::Open | Stage::Orphaned { .. } | Stage::Closing => true,
+            Stage::Seen | Stage::Claimed { .. } | Stage::Waiting | Stage::Refused { .. } | Stage::Closed => {
+                false
             }
-            Stage::Seen | Stage::Closed => None,
         }
     }
 

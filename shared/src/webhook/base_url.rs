@@ -27,6 +27,19 @@ impl fmt::Display for PublicBaseUrl {
     }
 }
 
+/// The path at which Twilio delivers webhooks of Conversations.
+const CONVERSATIONS_PATH: &str = "/webhooks/conversations";
+
+/// Whether a webhook that goes to `url` is ours. Without a base it is told by its path alone.
+#[must_use]
+pub fn is_our_webhook(url: &str, base: Option<&PublicBaseUrl>) -> bool {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    match base {
+        Some(base) => path.strip_prefix(base.as_str()) == Some(CONVERSATIONS_PATH),
+        None => path.ends_with(CONVERSATIONS_PATH),
+    }
+}
+
 /// Why a text is no [`PublicBaseUrl`]. Says what was expected and never repeats the text, which may hold a
 /// password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
