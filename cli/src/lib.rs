@@ -2,6 +2,7 @@
 
 pub mod adopt;
 pub mod command;
+pub mod doctor;
 pub mod explain;
 pub mod live;
 pub mod local;

@@ -269,3 +269,34 @@ async fn an_operator_is_told_what_is_wrong() {
     let (code, _, said) = operate(&dev, &["explain", "ada@example.com"], &[]).await;
     assert!(code == Some(2) && said.contains("expected a conversation"), "{said}");
 }
+
+/// Over HTTP, from outside: the functions, the account and the table that `dev` serves.
+#[tokio::test]
+async fn an_operator_has_an_account_examined() {
+    let dev = Dev::start().await;
+    let twilio = dev.line("simulated Twilio")[2].clone();
+    let at = |api: &str| format!("{twilio}/{api}");
+    let (flex, monitor, account) = (at("flex-api"), at("monitor"), at("api"));
+    let functions = dev.line("functions")[1].replace("/webhooks/conversations", "");
+    let mut changes = vec![
+        ("TWILIO_FLEX_API_URL", &*flex),
+        ("TWILIO_MONITOR_API_URL", &*monitor),
+        ("TWILIO_API_URL", &*account),
+        ("PUBLIC_BASE_URL", &*functions),
+    ];
+    let (code, told, wrong) = operate(&dev, &["doctor", "--json"], &changes).await;
+    let told: Value = serde_json::from_str(&told).expect(&wrong);
+    let verdict = |name: &str| {
+        let checks = told["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["check"] == name).unwrap()["verdict"].clone()
+    };
+    // The embedded DynamoDB knows no backups.
+    assert_eq!(
+        (code, verdict("table-recovery"), verdict("inbound-webhook")),
+        (Some(2), "unknown".into(), "good".into())
+    );
+    assert_eq!(told["verdict"], "unknown", "{told:#}");
+    changes.push(("FLEX_WORKFLOW_SID", "WW000000000000000000000000000000ff"));
+    let (code, text, _) = operate(&dev, &["doctor"], &changes).await;
+    assert!(code == Some(1) && text.contains("✗ workflow WW") && !text.contains('\u{1b}'), "{text}");
+}

@@ -14,7 +14,10 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{
+    OffsetDateTime,
+    format_description::well_known::{Rfc2822, Rfc3339},
+};
 
 /// A point in time: milliseconds since the Unix epoch, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -39,6 +42,14 @@ impl Timestamp {
     pub fn from_rfc_3339(text: &str) -> Option<Self> {
         let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
         u64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok().map(Self)
+    }
+
+    /// From a date as HTTP's headers have it ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#name-date-time-formats));
+    /// `None` where it is something else.
+    #[must_use]
+    pub fn from_rfc_2822(text: &str) -> Option<Self> {
+        let at = OffsetDateTime::parse(text, &Rfc2822).ok()?;
+        u64::try_from(at.unix_timestamp()).ok().map(Self::from_seconds)
     }
 
     /// Milliseconds since the Unix epoch.

@@ -240,6 +240,8 @@ impl Settings {
         reader.base("TWILIO_CONVERSATIONS_API_URL", &mut bases.conversations);
         reader.base("TWILIO_TASKROUTER_API_URL", &mut bases.taskrouter);
         reader.base("TWILIO_IAM_API_URL", &mut bases.iam);
+        reader.base("TWILIO_MONITOR_API_URL", &mut bases.monitor);
+        reader.base("TWILIO_API_URL", &mut bases.api);
         let public_base_url = reader.optional("PUBLIC_BASE_URL");
         let rules = json(&mut reader, "ROUTING_RULES", "a JSON array of rules").unwrap_or_default();
         let fallback_workflow = reader.optional("FALLBACK_WORKFLOW_SID");

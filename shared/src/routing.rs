@@ -71,6 +71,16 @@ impl RoutingRules {
         self.0.iter().any(|rule| rule.when.proxy_address.is_some())
     }
 
+    /// The workflows that rules name.
+    pub fn workflows(&self) -> impl Iterator<Item = &WorkflowSid> {
+        self.0.iter().filter_map(|rule| rule.workflow_sid.as_ref())
+    }
+
+    /// The unique names of the task channels that rules name.
+    pub fn task_channels(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|rule| rule.task_channel.as_deref())
+    }
+
     /// How a conversation is routed. What an outbound reach has left for it goes below what the rules say.
     #[must_use]
     pub fn route(

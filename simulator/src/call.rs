@@ -14,20 +14,25 @@ use crate::settings::Settings;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Api {
     Conversations,
+    Core,
     Flex,
     Iam,
+    Monitor,
     TaskRouter,
 }
 
 impl Api {
-    const ALL: [Self; 4] = [Self::Conversations, Self::Flex, Self::TaskRouter, Self::Iam];
+    const ALL: [Self; 6] =
+        [Self::Conversations, Self::Core, Self::Flex, Self::TaskRouter, Self::Iam, Self::Monitor];
 
     /// The first label of the host, and the path segment under which one port may serve it.
     fn name(self) -> &'static str {
         match self {
             Self::Conversations => "conversations",
+            Self::Core => "api",
             Self::Flex => "flex-api",
             Self::Iam => "iam",
+            Self::Monitor => "monitor",
             Self::TaskRouter => "taskrouter",
         }
     }
@@ -40,13 +45,17 @@ impl Api {
     fn body_type(self) -> &'static str {
         match self {
             Self::Iam => "application/json",
-            Self::Conversations | Self::Flex | Self::TaskRouter => "application/x-www-form-urlencoded",
+            Self::Conversations | Self::Core | Self::Flex | Self::Monitor | Self::TaskRouter => {
+                "application/x-www-form-urlencoded"
+            }
         }
     }
 
     /// The API of a resource when neither host nor prefix tells.
-    fn of_resource(resource: &str) -> Self {
+    fn of_resource(version: &str, resource: &str) -> Self {
         match resource {
+            _ if version == "2010-04-01" => Self::Core,
+            "Alerts" => Self::Monitor,
             "Interactions" | "Instances" | "WebChats" => Self::Flex,
             "Workspaces" => Self::TaskRouter,
             "Accounts" => Self::Iam,
@@ -127,8 +136,8 @@ pub(crate) fn locate(path: &str, host: Option<&str>) -> (Api, String) {
     }
     let rest: Vec<&str> = segments.collect();
     let by_host = || host.and_then(|host| Api::named(host.split('.').next().unwrap_or_default()));
-    let api =
-        prefix.or_else(by_host).unwrap_or_else(|| Api::of_resource(rest.get(1).copied().unwrap_or_default()));
+    let segment = |number: usize| rest.get(number).copied().unwrap_or_default();
+    let api = prefix.or_else(by_host).unwrap_or_else(|| Api::of_resource(segment(0), segment(1)));
     (api, format!("/{}", rest.join("/")))
 }
 
@@ -190,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_port_can_be_all_four_apis() {
+    fn one_port_can_be_all_apis() {
         let flex = (Api::Flex, "/v1/Interactions".to_owned());
         assert_eq!(locate("/flex-api/v1/Interactions", None), flex);
         assert_eq!(locate("/v1/Interactions", None), flex);

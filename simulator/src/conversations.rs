@@ -1,6 +1,7 @@
 //! Conversations v1: <https://www.twilio.com/docs/conversations/api>.
 
 pub(crate) mod chat_users;
+pub(crate) mod configuration;
 pub(crate) mod events;
 pub(crate) mod messages;
 pub(crate) mod participant_conversations;
@@ -195,6 +196,10 @@ pub(crate) fn route(world: &mut World, call: &Call, segments: &[&str]) -> Reply 
         ("GET", ["Conversations", key, "Webhooks"]) => scoped_webhooks::list(world, call, key),
         ("GET", ["Conversations", key, "Webhooks", sid]) => scoped_webhooks::fetch(world, call, key, sid),
         ("DELETE", ["Conversations", key, "Webhooks", sid]) => scoped_webhooks::delete(world, call, key, sid),
+        ("GET", ["Configuration"]) => configuration::fetch(world, call),
+        ("GET", ["Configuration", "Addresses"]) => configuration::list_addresses(world, call),
+        ("GET", ["Configuration", "Addresses", sid]) => configuration::fetch_address(world, call, sid),
+        ("GET", ["Configuration", "Webhooks"]) => configuration::webhook(world, call, segments),
         ("GET", ["ParticipantConversations"]) => participant_conversations::list(world, call),
         _ => Err(call.not_found()),
     }

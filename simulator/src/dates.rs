@@ -1,7 +1,7 @@
 //! Dates and durations in the forms that Twilio reads and writes.
 
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use time::format_description::well_known::{Rfc2822, Rfc3339};
 
 /// Milliseconds in a day.
 pub(crate) const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -19,6 +19,14 @@ pub(crate) fn seconds(ms: u64) -> String {
 pub(crate) fn milliseconds(ms: u64) -> String {
     let date = seconds(ms);
     format!("{}.{:03}Z", date.trim_end_matches('Z'), ms % 1000)
+}
+
+/// `Fri, 02 Jan 2026 03:04:05 GMT`, as in headers.
+pub(crate) fn http(ms: u64) -> String {
+    let date =
+        i64::try_from(ms / 1000).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    let text = date.and_then(|date| date.format(&Rfc2822).ok()).unwrap_or_default();
+    text.replace("+0000", "GMT")
 }
 
 /// A date of a query, in milliseconds since the epoch. A day alone is its first moment in UTC.

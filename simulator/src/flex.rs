@@ -4,6 +4,7 @@
 
 pub(crate) mod asked;
 pub(crate) mod channels;
+pub(crate) mod configuration;
 pub(crate) mod interactions;
 pub(crate) mod invites;
 pub(crate) mod participants;
@@ -19,6 +20,7 @@ use crate::world::World;
 /// Finds the route for a call below `/v1`.
 pub(crate) fn route(world: &mut World, call: &Call, segments: &[&str]) -> Reply {
     match (call.method.as_str(), segments) {
+        ("GET", ["Configuration"]) => configuration::fetch(world, call),
         ("POST", ["Interactions"]) => interactions::create(world, call),
         ("GET", ["Interactions", kd]) => interactions::fetch(world, call, kd),
         ("POST", ["Interactions", kd]) => interactions::update(world, call, kd),

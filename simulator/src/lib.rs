@@ -25,6 +25,7 @@
 //! resource.
 
 mod access_token;
+mod account;
 mod agenda;
 mod answer;
 mod call;
@@ -36,12 +37,14 @@ mod faults;
 mod flex;
 mod iam;
 mod limits;
+mod monitor;
 mod page;
 mod parameters;
 mod people;
 mod retries;
 mod serve;
 mod settings;
+mod shown;
 mod sids;
 mod signature;
 mod taskrouter;
@@ -69,6 +72,7 @@ pub use people::Written;
 pub use settings::{
     Address, Integration, ServiceWebhook, Settings, Sleep, TaskChannel, Worker, WorkflowStep,
 };
+pub use shown::{Alert, Shown, WebhookConfiguration};
 pub use signature::sign;
 pub use taskrouter::reservations::{Reservation, ReservationStatus};
 pub use taskrouter::tasks::{Task, TaskStatus};

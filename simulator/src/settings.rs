@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+use crate::shown::Shown;
+
 /// How the simulator waits, in milliseconds: only slow answers do.
 pub type Sleep = Arc<dyn Fn(u64) -> BoxFuture<'static, ()> + Send + Sync>;
 
@@ -93,6 +95,8 @@ pub struct Settings {
     pub service_webhook: Option<ServiceWebhook>,
     /// Addresses whose first message makes a conversation.
     pub addresses: Vec<Address>,
+    /// What it shows of itself beside what has an effect.
+    pub shown: Shown,
     /// Sids are drawn from it: the same seed, the same sids.
     pub seed: u64,
     /// How a slow answer waits; `tokio::time::sleep` unless told otherwise.
@@ -144,6 +148,10 @@ pub struct Address {
     pub kind: String,
     /// `+1555…`, `whatsapp:+1555…`, or the name of a web chat.
     pub address: String,
+    /// Whether conversations are made of what is written to it. Shown, and of no effect here.
+    pub enabled: bool,
+    /// The service in which they are made; the account's default where it is `None`. Shown, and of no effect here.
+    pub service_sid: Option<String>,
     /// What is attached to each conversation that is made.
     pub integration: Integration,
 }
@@ -178,6 +186,8 @@ impl Address {
             sid: sid("IG", number),
             kind: kind.to_owned(),
             address: address.to_owned(),
+            enabled: true,
+            service_sid: None,
             integration: Integration::Webhook {
                 url: url.to_owned(),
                 method: "POST".to_owned(),
@@ -238,6 +248,7 @@ impl Default for Settings {
             events_filter: Vec::new(),
             service_webhook: None,
             addresses: Vec::new(),
+            shown: Shown::default(),
             seed: 0,
             sleep: Arc::new(|ms| Box::pin(tokio::time::sleep(std::time::Duration::from_millis(ms)))),
         }

@@ -11,13 +11,14 @@ use crate::clock::Clock;
 use crate::conversations::messages::Message;
 use crate::conversations::participants::Participant;
 use crate::conversations::{self, Conversation};
+use crate::dates;
 use crate::faults::{Fault, Lost, Misbehaviour, WebhookFault};
 use crate::flex::interactions::Interaction;
 use crate::settings::{Settings, Sleep};
 use crate::taskrouter::tasks::Task;
 use crate::webhooks::Webhook;
 use crate::world::{RequestSeen, Warning, World};
-use crate::{flex, iam, taskrouter};
+use crate::{account, flex, iam, monitor, taskrouter};
 
 /// A Twilio account in this process. Clones share it.
 #[derive(Clone)]
@@ -98,8 +99,16 @@ impl Twilio {
     fn answer(&self, request: &Request<Bytes>) -> Response<Bytes> {
         let mut world = self.world();
         let problem_json = world.settings.problem_json;
-        reply(&mut world, request)
-            .map_or_else(|refusal| refusal.into_response(problem_json), Answer::into_response)
+        let mut answer = reply(&mut world, request)
+            .map_or_else(|refusal| refusal.into_response(problem_json), Answer::into_response);
+        // Every answer of Twilio's says what time it is there; here only one is looked at.
+        if locate(request.uri().path(), request.uri().host()).0 == Api::Core {
+            let now = world.now.saturating_add_signed(world.settings.shown.clock_ahead_ms);
+            if let Ok(date) = HeaderValue::try_from(dates::http(now)) {
+                answer.headers_mut().insert(header::DATE, date);
+            }
+        }
+        answer
     }
 
     fn error(&self, status: u16, code: u32, retry_after: Option<u32>) -> Response<Bytes> {
@@ -282,6 +291,8 @@ fn reply(world: &mut World, request: &Request<Bytes>) -> Reply {
         (Api::Flex, ["v2", below @ ..]) => flex::route_v2(world, &call, below),
         (Api::TaskRouter, ["v1", below @ ..]) => taskrouter::route(world, &call, below),
         (Api::Iam, ["v1", below @ ..]) => iam::route(world, &call, below),
+        (Api::Monitor, ["v1", below @ ..]) => monitor::route(world, &call, below),
+        (Api::Core, ["2010-04-01", below @ ..]) => account::route(world, &call, below),
         _ => Err(call.not_found()),
     }
 }

@@ -10,6 +10,7 @@ where a change to an exchange would not be found.
 """
 
 import copy
+import email.utils
 import json
 import pathlib
 import re
@@ -24,15 +25,20 @@ HERE = pathlib.Path(__file__).parent
 KEYWORDS = {"type", "properties", "items", "required", "enum", "format", "pattern", "minLength", "maxLength", "minimum",
             "maximum", "nullable", "additionalProperties"}
 REMARKS = {"description", "title", "default", "example", "x-twilio", "deprecated"}
-FORMATS = {"uri", "date-time", "int64", "http-method"}
+FORMATS = {"uri", "date-time", "date-time-rfc-2822", "int64", "http-method"}
 
-# What Twilio publishes as texts of any kind, though a SID or a date stands there.
-FREE = {"routing_target"}
+# What Twilio publishes as texts of any kind, though a SID, a date or a URL stands there: the last names of its place.
+FREE = {("routing_target",), ("alerts", "more_info")}
 
 # What every HTTP client sends.
 PLAIN_HEADERS = {"authorization", "accept", "user-agent", "content-type"}
 
 formats = jsonschema.FormatChecker(["uri", "date-time"])
+
+
+@formats.checks("date-time-rfc-2822")
+def is_date(text):
+    return not isinstance(text, str) or email.utils.parsedate_tz(text) is not None
 
 
 @formats.checks("http-method")
@@ -175,8 +181,8 @@ class Judge:
                 self.parameter(file, key, declared[key], [value], f"header {key}")
             elif key not in PLAIN_HEADERS:
                 self.say(f"header {key}", "is not known")
-        if not re.fullmatch(r"Basic AC[0-9a-f]{32}", exchange["headers"].get("authorization", "")):
-            self.say("header authorization", "is not the account's")
+        if not re.fullmatch(r"Basic (AC|SK)[0-9a-f]{32}", exchange["headers"].get("authorization", "")):
+            self.say("header authorization", "is neither the account's nor a key's")
 
     def parameters(self, file, name, declared, required, given, where):
         values = {}
@@ -315,10 +321,15 @@ def changes(exchange):
             at[place[-1]] = {"flexglue": "wrong"}
             yield f"an object at {place}", changed
         for what, pattern in (("SID", r"[A-Z]{2}[0-9a-f]{32}"), ("date", r"\d{4}-\d\d-\d\dT.*"), ("URL", r"https?://.*")):
-            if isinstance(value, str) and re.fullmatch(pattern, value) and place[-1] not in FREE:
+            if isinstance(value, str) and re.fullmatch(pattern, value) and not is_free(place):
                 changed = copy.deepcopy(changed)
                 within(changed, place[:-1])[place[-1]] = "x " + value
                 yield f"no {what} at {place}", changed
+
+
+def is_free(place):
+    names = tuple(name for name in place if isinstance(name, str))
+    return any(names[-len(free):] == free for free in FREE)
 
 
 def within(value, place):

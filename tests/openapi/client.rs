@@ -76,6 +76,7 @@ impl Driver {
         self.tasks().await;
         self.web_chats().await;
         self.tokens().await;
+        self.configuration().await;
         self.refusals().await;
     }
 
@@ -296,6 +297,33 @@ impl Driver {
             self.rig.system.twilio.change_settings(|account| account.invalid_tokens_are_400 = refused);
             assert!(ask!(self, flex_user(&Secret::new("a.b.c.d.e"))).unwrap().is_none());
         }
+    }
+
+    async fn configuration(&mut self) {
+        self.rig.system.twilio.change_settings(|account| {
+            let at_ms = 1_799_999_000_000;
+            account.shown.alerts = (0..1001).map(|_| simulator::Alert { code: 11_200, at_ms }).collect();
+            let integration = simulator::Integration::Studio { flow_sid: format!("FW{:032x}", 1) };
+            let of = |number| Address::webhook("sms", &format!("+15558{number:06}"), "https://example.com");
+            account.addresses.extend((0..50).map(of));
+            account.addresses.push(Address { integration, ..of(50) });
+            let integration = simulator::Integration::Default;
+            account.addresses.push(Address { integration, ..of(51) });
+        });
+        let (_, date) = ask!(self, account()).unwrap();
+        assert!(date.is_some());
+        assert!(!ask!(self, flex_configuration()).unwrap().channel_configs.is_empty());
+        ask!(self, conversations_configuration()).unwrap();
+        assert!(ask!(self, addresses()).unwrap().len() > 52);
+        ask!(self, global_webhook()).unwrap();
+        ask!(self, service_webhook(&self.service)).unwrap();
+        ask!(self, workspace(&self.workspace)).unwrap();
+        let workflow = sid(&self.rig.system.twilio.settings().workflow_sid);
+        assert!(ask!(self, workflow(&self.workspace, &workflow)).unwrap().is_some());
+        assert!(ask!(self, workflow(&self.workspace, &unknown("WW"))).unwrap().is_none());
+        assert!(!ask!(self, task_channels(&self.workspace)).unwrap().items.is_empty());
+        let since = self.rig.system.clock.now() - Duration::from_hours(24);
+        assert_eq!(ask!(self, alerts("error", since)).unwrap().len(), 1001);
     }
 
     /// What Twilio may refuse anything with.

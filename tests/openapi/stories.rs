@@ -93,6 +93,7 @@ pub(crate) async fn play(recorder: &Recorder) {
     served(recorder).await;
     given_up(recorder).await;
     unheard(recorder).await;
+    examined(recorder).await;
     reached_on_whatsapp(recorder).await;
     reached_by_a_plugin(recorder).await;
     for loses in std::iter::once(None).chain((0..6).map(Some)) {
@@ -106,6 +107,14 @@ pub(crate) async fn play(recorder: &Recorder) {
             reached(recorder, None, kind, on_conflict).await;
         }
     }
+}
+
+/// An operator looks whether all is well.
+async fn examined(recorder: &Recorder) {
+    let stage = Stage::new(recorder, None, &[]).await;
+    let world = stage.rig.system.world_through(|to| recorder.tap(to), |to| to).await;
+    let deadline = Deadline::within(Duration::from_secs(20));
+    flexglue::doctor::examine(&stage.rig.system.settings, &world, deadline).await;
 }
 
 /// Customers of every channel write, are served, and it ends.

@@ -3,6 +3,7 @@
 mod adopt;
 mod demo;
 mod dev;
+mod doctor;
 mod explain;
 pub(crate) mod paint;
 mod sign;
@@ -26,6 +27,8 @@ enum Command {
     Demo(demo::Demo),
     /// Serves every function on one port, beside the embedded DynamoDB and a simulated Twilio
     Dev(dev::Dev),
+    /// Looks whether an account and a table are as flexglue needs them, and says what mends them
+    Doctor(doctor::Doctor),
     /// Tells the life of a conversation: what happened, where it stands, who should act
     Explain(explain::Explain),
     /// Has a conversation served that nobody serves
@@ -45,6 +48,7 @@ impl Cli {
         match self.command {
             Command::Demo(demo) => demo.run().await,
             Command::Dev(dev) => dev.run().await,
+            Command::Doctor(doctor) => doctor.run().await,
             Command::Explain(explain) => explain.run().await,
             Command::Adopt(adopt) => adopt.run().await,
             Command::Sweep(sweep) => sweep.run().await,

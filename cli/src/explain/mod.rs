@@ -1,9 +1,9 @@
 //! The life of one conversation, joined from what flexglue has written down and what Twilio shows: what happened and when,
 //! where it stands, who should act, and what heals it.
 //!
-//! It is asked for ([`facts`]) and then only read: [`chain`] answers the questions of Twilio's own
+//! It is asked for (`facts`) and then only read: `chain` answers the questions of Twilio's own
 //! [troubleshooting](https://www.twilio.com/docs/flex/developer/conversations/faq-and-troubleshooting) in their order,
-//! [`story`] tells what happened, [`standing`] where that leaves the customer. Nothing of it is about a person: no address,
+//! `story` tells what happened, `standing` where that leaves the customer. Nothing of it is about a person: no address,
 //! no name and no message is told.
 
 mod chain;

@@ -175,6 +175,8 @@ impl System {
             ("TWILIO_CONVERSATIONS_API_URL", "http://twilio.local/conversations".to_owned()),
             ("TWILIO_TASKROUTER_API_URL", "http://twilio.local/taskrouter".to_owned()),
             ("TWILIO_IAM_API_URL", "http://twilio.local/iam".to_owned()),
+            ("TWILIO_MONITOR_API_URL", "http://twilio.local/monitor".to_owned()),
+            ("TWILIO_API_URL", "http://twilio.local/api".to_owned()),
         ]);
         variables.extend(options.variables);
         let settings = Settings::read(|name| variables.get(name).cloned())?;

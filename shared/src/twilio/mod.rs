@@ -4,6 +4,8 @@
 //! no connection), or where asking twice changes nothing (GET, DELETE). All else is the caller's to decide, who is
 //! told which of the two it is ([`CallError`]). Every call ends before its [`Deadline`].
 
+mod account;
+mod configuration;
 mod conversations;
 mod error;
 mod events;
@@ -18,6 +20,7 @@ mod tasks;
 mod tests;
 mod tokens;
 mod web_chats;
+mod workspaces;
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,6 +31,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use self::{
+    account::{AccountResource, AlertResource},
+    configuration::{
+        AddressResource, Attachments, AutoCreation, ChannelConfiguration, ConversationsConfiguration,
+        FlexConfiguration, WebhookConfiguration,
+    },
     conversations::{
         ConversationResource, ConversationState, NewConversation, NewScopedWebhook, ScopedWebhookResource,
         Timers,
@@ -49,8 +57,10 @@ pub use self::{
     tasks::{FlexTask, REACH_ATTRIBUTE, REINVITES_ATTRIBUTE, TaskResource, TaskStanding, reinvite_number},
     tokens::FlexUser,
     web_chats::{NewWebChat, WebChatResource},
+    workspaces::{TaskChannelResource, WorkflowResource, WorkspaceResource},
 };
 use crate::{
+    access_token::ApiKey,
     clock::Deadline,
     personal::Personal,
     random::Random,
@@ -71,6 +81,10 @@ pub struct Bases {
     pub taskrouter: String,
     /// `iam.twilio.com`: Flex user tokens.
     pub iam: String,
+    /// `monitor.twilio.com`: what the debugger notes.
+    pub monitor: String,
+    /// `api.twilio.com`: the account.
+    pub api: String,
 }
 
 impl Bases {
@@ -90,6 +104,8 @@ impl Bases {
             conversations: host("conversations"),
             taskrouter: host("taskrouter"),
             iam: host("iam"),
+            monitor: host("monitor"),
+            api: host("api"),
         }
     }
 }
@@ -101,6 +117,8 @@ pub struct Twilio {
     random: Arc<dyn Random>,
     secrets: Arc<Secrets>,
     account: AccountSid,
+    /// Who logs in, where it is not the account itself.
+    key: Option<Arc<ApiKey>>,
     bases: Arc<Bases>,
     metrics: Metrics,
 }
@@ -186,7 +204,14 @@ impl Twilio {
         bases: Bases,
         metrics: Metrics,
     ) -> Self {
-        Self { transport, random, secrets, account, bases: Arc::new(bases), metrics }
+        Self { transport, random, secrets, account, key: None, bases: Arc::new(bases), metrics }
+    }
+
+    /// The same, logging in with an [API key](https://www.twilio.com/docs/iam/api-keys) of the account instead of its auth
+    /// token.
+    #[must_use]
+    pub fn with_key(&self, key: ApiKey) -> Self {
+        Self { key: Some(Arc::new(key)), ..self.clone() }
     }
 
     /// Reads the credentials, and has a connection stand by a request that shows none and asks for nothing.
@@ -202,18 +227,30 @@ impl Twilio {
 
     /// Sends a call, again where that is safe, until the deadline.
     async fn send<T: DeserializeOwned>(&self, call: Call<'_>, deadline: Deadline) -> Result<T, CallError> {
+        self.send_and(call, body, deadline).await
+    }
+
+    /// The same, with what `read` makes of the answer.
+    async fn send_and<T>(
+        &self,
+        call: Call<'_>,
+        read: impl Fn(&http::Response<Bytes>) -> Result<T, CallError>,
+        deadline: Deadline,
+    ) -> Result<T, CallError> {
         let repeatable = call.method != Method::POST;
         let mut fresh_secrets = false;
         let mut tries = 0;
         loop {
             tries += 1;
-            let error = match self.send_once(&call, deadline).await {
+            let error = match self.send_once(&call, deadline).await.and_then(|answer| read(&answer)) {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             let pause = match &error {
                 // The token may have been rotated since it was read. Nothing happened: try the new one, once.
-                CallError::Refused(Refusal::Rejected { status: 401, .. }) if !fresh_secrets => {
+                CallError::Refused(Refusal::Rejected { status: 401, .. })
+                    if !fresh_secrets && self.key.is_none() =>
+                {
                     fresh_secrets = true;
                     if !self.secrets.refresh().await {
                         return Err(error);
@@ -238,16 +275,20 @@ impl Twilio {
         self.random.up_to(FIRST_PAUSE * 2_u32.saturating_pow(tries - 1))
     }
 
-    async fn send_once<T: DeserializeOwned>(
+    async fn send_once(
         &self,
         call: &Call<'_>,
         deadline: Deadline,
-    ) -> Result<T, CallError> {
+    ) -> Result<http::Response<Bytes>, CallError> {
         if deadline.remaining() < SHORTEST_TRY {
             return Err(Refusal::NotSent.into());
         }
-        let credentials = self.secrets.current().await.map_err(|_| Refusal::NotSent)?;
-        let login = format!("{}:{}", self.account, credentials.auth_token.expose());
+        let login = if let Some(key) = &self.key {
+            format!("{}:{}", key.sid, key.secret.expose())
+        } else {
+            let credentials = self.secrets.current().await.map_err(|_| Refusal::NotSent)?;
+            format!("{}:{}", self.account, credentials.auth_token.expose())
+        };
         let mut authorization = HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(login)))
             .map_err(|_| Refusal::NotSent)?;
         authorization.set_sensitive(true);
@@ -264,8 +305,13 @@ impl Twilio {
             }
             return Err(error);
         }
-        // 204: done, and nothing to say.
-        let body: &[u8] = if response.body().is_empty() { b"{}" } else { response.body() };
-        serde_json::from_slice(body).map_err(|_| Doubt::Unreadable.into())
+        Ok(response)
     }
+}
+
+/// What the body of an answer says.
+fn body<T: DeserializeOwned>(answer: &http::Response<Bytes>) -> Result<T, CallError> {
+    // 204: done, and nothing to say.
+    let body: &[u8] = if answer.body().is_empty() { b"{}" } else { answer.body() };
+    serde_json::from_slice(body).map_err(|_| Doubt::Unreadable.into())
 }

@@ -1,4 +1,4 @@
-//! The workspace and its task channels.
+//! The workspace, its workflows and its task channels.
 
 use serde_json::{Value, json};
 
@@ -58,6 +58,34 @@ pub(super) fn task_channels(world: &World, call: &Call) -> Reply {
     page(call, "channels", 50, 1000, Row::numbered(settings.task_channels.iter().map(row)))
 }
 
+pub(super) fn workflow(world: &World, call: &Call, sid: &str) -> Reply {
+    NONE.read(&call.query)?;
+    let settings = &world.settings;
+    if ![&settings.workflow_sid, &settings.fallback_workflow_sid].contains(&&sid.to_owned()) {
+        return Err(call.not_found());
+    }
+    let mut configuration = json!({ "task_routing": { "filters": [] } });
+    if settings.shown.workflows_have_default {
+        configuration["task_routing"]["default_filter"] = json!({ "queue": settings.queue_sid });
+    }
+    let url = call.url();
+    Ok(Answer::ok(json!({
+        "account_sid": settings.account_sid,
+        "workspace_sid": settings.workspace_sid,
+        "sid": sid,
+        "friendly_name": "Assign to Anyone",
+        "configuration": configuration.to_string(),
+        "document_content_type": "application/json",
+        "assignment_callback_url": null,
+        "fallback_assignment_callback_url": null,
+        "task_reservation_timeout": 120,
+        "date_created": "2026-01-01T00:00:00Z",
+        "date_updated": "2026-01-01T00:00:00Z",
+        "url": url,
+        "links": { "statistics": format!("{url}/Statistics") },
+    })))
+}
+
 #[cfg(test)]
 mod tests {
     use crate::testing::Sim;
@@ -72,5 +100,9 @@ mod tests {
         let (_, channels) = sim.get(&format!("/taskrouter{path}/TaskChannels"));
         assert_eq!(channels["channels"][1]["unique_name"], "chat");
         assert_eq!(sim.get(&format!("/v1/Workspaces/WS{:032x}", 99)).0, 404);
+        let workflow = sim.twilio.settings().workflow_sid;
+        let (_, workflow) = sim.get(&format!("{path}/Workflows/{workflow}"));
+        assert!(workflow["configuration"].as_str().is_some_and(|text| text.contains("default_filter")));
+        assert_eq!(sim.get(&format!("{path}/Workflows/WW{:032x}", 99)).0, 404);
     }
 }

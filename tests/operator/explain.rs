@@ -1,9 +1,5 @@
 //! `flexglue explain` on recorded lives of conversations, each compared with a text that somebody has read
-//! (`tests/explain/snapshots`), and what it finds by which name.
-//!
-//! After a change on purpose: `INSTA_UPDATE=always cargo test --workspace --test explain`, and read what has changed.
-
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "these are tests, helpers and all")]
+//! (`snapshots/`), and what it finds by which name; `flexglue adopt` on what it heals.
 
 use std::time::Duration;
 

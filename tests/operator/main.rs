@@ -1,0 +1,8 @@
+//! What the command line tells operators of their account.
+//!
+//! After a change on purpose: `INSTA_UPDATE=always cargo test --workspace --test operator`, and read what has changed.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "these are tests, helpers and all")]
+
+mod doctor;
+mod explain;
