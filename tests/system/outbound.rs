@@ -349,6 +349,33 @@ async fn joining_a_conversation_that_is_being_opened_waits_a_moment() {
     assert_eq!(rig.live_interactions(&told.text("conversation_sid")).len(), 1);
 }
 
+/// Found by the simulation: whoever waited for a claim whose owner had died asked again and again, the same questions each
+/// time, until its time was over.
+#[tokio::test(start_paused = true)]
+async fn joining_a_conversation_whose_claim_is_held_by_the_dead_asks_less_and_less_often() {
+    use flexglue_tests::wires::{Fuse, Meter};
+    let rig = Rig::new();
+    // The claim is written, and then nothing more.
+    let fuse = Fuse::at(1);
+    let world = rig.system.world_through(|to| fuse.wire(to), |to| fuse.wire(to)).await;
+    let dead = rig.front_in(&world);
+    assert!(fuse.guard(dead.handle(rig.message(CUSTOMER, "hello"))).await.is_none());
+    let meter = Meter::default();
+    let world = rig.system.world_through(|to| to, |to| meter.wire(to)).await;
+    let front = rig.front_in(&world);
+    let asked = rig.system.twilio.requests().len();
+    let join = with(body(&rig, "agent"), &json!({"on_conflict": "join"}));
+    assert_eq!(ask(&front, "k1", &join).await.status, 202);
+    let (reads, writes) = meter.requests();
+    let of_twilio = rig.system.twilio.requests().len() - asked;
+    assert!(reads + writes <= 15 && of_twilio <= 12, "{reads} reads, {writes} writes, {of_twilio} of Twilio");
+    for _ in 0..3 {
+        rig.sweep_after_a_minute().await;
+    }
+    assert_eq!(tell(&front, &ask(&front, "k1", &join).await.text("id")).await.text("status"), "open");
+    assert_eq!(rig.system.twilio.interactions().len(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn joining_a_conversation_without_an_interaction_opens_one() {
     for kind in ["agent", "api"] {

@@ -83,6 +83,7 @@ impl Reacher {
         mut in_doubt: bool,
         deadline: Deadline,
     ) -> Reach {
+        let mut waited = 0;
         while reach.is_at_work(owner) {
             // The right to ask ends with the lease, whatever time the invocation has left.
             let now = self.opener.clock.now();
@@ -99,7 +100,12 @@ impl Reacher {
             let next = match taken {
                 Taken::Done(change) => reach.goes_on(owner, now, change),
                 Taken::Again(pause) => {
-                    tokio::time::sleep(self.opener.random.up_to(pause)).await;
+                    // Whoever is at it now is done at once, or is dead and its right ends in its time: the longer it takes,
+                    // the less often it is looked whether it has.
+                    let pause = self.opener.random.up_to(pause * 2_u32.saturating_pow(waited));
+                    // Never past half of what is left: in the end it is looked once more.
+                    tokio::time::sleep(pause.min(asking.remaining() / 2)).await;
+                    waited += 1;
                     continue;
                 }
                 // It may not even be known yet whether it was taken: whoever comes next looks.
@@ -113,7 +119,7 @@ impl Reacher {
                     None => return reach,
                 },
             };
-            in_doubt = false;
+            (in_doubt, waited) = (false, 0);
             match self.opener.ledger.write_reach(&reach, &next, deadline).await {
                 Ok(true) => reach = next,
                 // Whoever has written goes on.
