@@ -6,3 +6,4 @@ pub mod doctor;
 pub mod explain;
 pub mod live;
 pub mod local;
+pub mod setup;

@@ -300,3 +300,32 @@ async fn an_operator_has_an_account_examined() {
     let (code, text, _) = operate(&dev, &["doctor"], &changes).await;
     assert!(code == Some(1) && text.contains("✗ workflow WW") && !text.contains('\u{1b}'), "{text}");
 }
+
+/// A plan, made, made again, and undone, as a person does it.
+#[tokio::test]
+async fn an_operator_sets_an_account_up_and_back() {
+    let dev = Dev::start().await;
+    let twilio = dev.line("simulated Twilio")[2].clone();
+    let flex = format!("{twilio}/flex-api");
+    // The account is set up for `dev`: elsewhere it is somebody else's.
+    let changes = [("TWILIO_FLEX_API_URL", &*flex), ("PUBLIC_BASE_URL", "https://flexglue.example")];
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("journal.json");
+    let journal = file.to_str().unwrap();
+    let (code, text, _) = operate(&dev, &["setup"], &changes).await;
+    assert!(
+        code == Some(0) && text.contains("Nothing was changed") && text.contains("only --force"),
+        "{text}"
+    );
+    let (code, text, _) = operate(&dev, &["setup", "--apply", "--journal", journal], &changes).await;
+    assert!(code == Some(1) && text.contains("was left") && text.contains("✓ close timer"), "{text}");
+    let (code, ..) = operate(&dev, &["setup", "--apply", "--force", "--journal", journal], &changes).await;
+    assert_eq!(code, Some(0));
+    let (code, text, _) = operate(&dev, &["setup", "--apply"], &changes).await;
+    assert_eq!((code, text.as_str()), (Some(0), "All is as it is to be.\n"));
+    let (code, text, _) = operate(&dev, &["setup", "--undo", journal, "--json"], &changes).await;
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(code == Some(0) && lines.len() == 4 && lines.iter().all(|line| line["done"] == "made"), "{text}");
+    let (code, _, said) = operate(&dev, &["setup"], &changes[..1]).await;
+    assert!(code == Some(2) && said.contains("PUBLIC_BASE_URL"), "{said}");
+}

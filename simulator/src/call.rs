@@ -74,6 +74,8 @@ pub(crate) struct Call {
     pub(crate) query: Vec<(String, String)>,
     /// The parameters of the body, whether it was a form or JSON.
     pub(crate) form: Vec<(String, String)>,
+    /// The body of the one resource of Flex that takes JSON.
+    pub(crate) json: Option<Value>,
     /// `X-Twilio-Webhook-Enabled: true`: only then does a REST action fire webhooks.
     pub(crate) fires_webhooks: bool,
 }
@@ -84,7 +86,8 @@ impl Call {
         let header = |name: &str| header(request, name);
         let (api, path) = located(request);
         let body = request.body();
-        let kind = api.body_type();
+        let takes_json = api == Api::Flex && path == "/v1/Configuration";
+        let kind = if takes_json { "application/json" } else { api.body_type() };
         if !body.is_empty() && !header("content-type").is_some_and(|given| given.starts_with(kind)) {
             return Err(Refusal::new(415, 20415, format!("Content-Type must be {kind}")));
         }
@@ -93,7 +96,12 @@ impl Call {
             method: request.method().clone(),
             path,
             query: pairs(request.uri().query().unwrap_or_default().as_bytes()),
-            form: if api == Api::Iam { texts(body)? } else { pairs(body) },
+            form: match api {
+                Api::Iam => texts(body)?,
+                _ if takes_json => Vec::new(),
+                _ => pairs(body),
+            },
+            json: if takes_json { serde_json::from_slice(body).ok() } else { None },
             fires_webhooks: header("x-twilio-webhook-enabled") == Some("true"),
         })
     }

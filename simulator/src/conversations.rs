@@ -197,6 +197,8 @@ pub(crate) fn route(world: &mut World, call: &Call, segments: &[&str]) -> Reply 
         ("GET", ["Conversations", key, "Webhooks", sid]) => scoped_webhooks::fetch(world, call, key, sid),
         ("DELETE", ["Conversations", key, "Webhooks", sid]) => scoped_webhooks::delete(world, call, key, sid),
         ("GET", ["Configuration"]) => configuration::fetch(world, call),
+        ("POST", ["Configuration"]) => configuration::update(world, call),
+        ("POST", ["Configuration", "Addresses", sid]) => configuration::update_address(world, call, sid),
         ("GET", ["Configuration", "Addresses"]) => configuration::list_addresses(world, call),
         ("GET", ["Configuration", "Addresses", sid]) => configuration::fetch_address(world, call, sid),
         ("GET", ["Configuration", "Webhooks"]) => configuration::webhook(world, call, segments),

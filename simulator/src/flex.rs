@@ -21,6 +21,7 @@ use crate::world::World;
 pub(crate) fn route(world: &mut World, call: &Call, segments: &[&str]) -> Reply {
     match (call.method.as_str(), segments) {
         ("GET", ["Configuration"]) => configuration::fetch(world, call),
+        ("POST", ["Configuration"]) => configuration::update(world, call),
         ("POST", ["Interactions"]) => interactions::create(world, call),
         ("GET", ["Interactions", kd]) => interactions::fetch(world, call, kd),
         ("POST", ["Interactions", kd]) => interactions::update(world, call, kd),

@@ -20,6 +20,7 @@ pub(crate) fn route(world: &mut World, call: &Call, segments: &[&str]) -> Reply 
     }
     match (call.method.as_str(), rest) {
         ("GET", []) => workspace::fetch(world, call),
+        ("POST", []) => workspace::update(world, call),
         ("GET", ["Workflows", sid]) => workspace::workflow(world, call, sid),
         ("GET", ["TaskChannels"]) => workspace::task_channels(world, call),
         ("GET", ["Events"]) => history::list(world, call),

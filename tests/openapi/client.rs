@@ -16,8 +16,8 @@ use shared::{
     sid::{ChatServiceSid, ConversationSid, InteractionChannelSid, InteractionSid, TaskSid, WorkspaceSid},
     telemetry::Metrics,
     twilio::{
-        Bases, EndOfTasks, EventQuery, MessageContent, NewConversation, NewInteraction, NewMessage,
-        NewScopedWebhook, NewWebChat, Timers, Twilio,
+        AutoCreation, Bases, EndOfTasks, EventQuery, MessageContent, NewConversation, NewInteraction,
+        NewMessage, NewScopedWebhook, NewWebChat, Timers, Twilio,
     },
 };
 use simulator::{Address, Fault, Matcher, Misbehaviour, Times};
@@ -322,6 +322,34 @@ impl Driver {
         assert!(ask!(self, workflow(&self.workspace, &workflow)).unwrap().is_some());
         assert!(ask!(self, workflow(&self.workspace, &unknown("WW"))).unwrap().is_none());
         assert!(!ask!(self, task_channels(&self.workspace)).unwrap().items.is_empty());
+        let webhook = AutoCreation {
+            enabled: true,
+            kind: Some("webhook".to_owned()),
+            conversation_service_sid: Some(self.service.to_string()),
+            webhook_url: Some(PUBLIC_URL.to_owned()),
+            webhook_method: Some("POST".to_owned()),
+            webhook_filters: vec!["onMessageAdded".to_owned(), "onConversationRemoved".to_owned()],
+            studio_flow_sid: None,
+        };
+        let flow = Some(format!("FW{:032x}", 1));
+        let studio = AutoCreation {
+            enabled: true,
+            kind: Some("studio".to_owned()),
+            studio_flow_sid: flow,
+            ..AutoCreation::default()
+        };
+        let address = sid(&self.rig.system.twilio.settings().addresses[0].sid);
+        let elsewhere = AutoCreation { conversation_service_sid: None, ..webhook.clone() };
+        for creation in [webhook, elsewhere, studio, AutoCreation::default()] {
+            ask!(self, update_address(&address, &creation)).unwrap();
+        }
+        assert!(
+            ask!(self, update_address(&unknown("IG"), &AutoCreation::default())).unwrap_err().is_not_found()
+        );
+        ask!(self, update_workspace(&self.workspace, PUBLIC_URL, "task.canceled,task.deleted")).unwrap();
+        ask!(self, update_closed_timer("PT24H")).unwrap();
+        let channels = ask!(self, flex_configuration()).unwrap().channel_configs;
+        ask!(self, update_channel_configs(&channels)).unwrap();
         let since = self.rig.system.clock.now() - Duration::from_hours(24);
         assert_eq!(ask!(self, alerts("error", since)).unwrap().len(), 1001);
     }

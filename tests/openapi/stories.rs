@@ -3,9 +3,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use flexglue::local::{
-    gateway::Routes,
-    system::{self, OUTBOUND_PATH, PLUGIN_ORIGIN, PUBLIC_URL, SMS_NUMBER, WHATSAPP_NUMBER, call_back},
+use flexglue::{
+    local::{
+        gateway::Routes,
+        system::{self, OUTBOUND_PATH, PLUGIN_ORIGIN, PUBLIC_URL, SMS_NUMBER, WHATSAPP_NUMBER, call_back},
+    },
+    setup::{Journal, make, plan},
 };
 use flexglue_tests::{
     chat::{begin, end, refresh},
@@ -16,7 +19,7 @@ use flexglue_tests::{
 use http::Method;
 use orphan_sweeper::{OrphanSweeper, SweepRequest};
 use serde_json::{Value, json};
-use shared::{clock::Deadline, transport::Transport, twilio::Bases};
+use shared::{clock::Deadline, parts::Parts, transport::Transport, twilio::Bases};
 
 use crate::recorder::Recorder;
 
@@ -109,12 +112,27 @@ pub(crate) async fn play(recorder: &Recorder) {
     }
 }
 
-/// An operator looks whether all is well.
+/// An operator looks whether all is well, and sets up what is not.
 async fn examined(recorder: &Recorder) {
     let stage = Stage::new(recorder, None, &[]).await;
     let world = stage.rig.system.world_through(|to| recorder.tap(to), |to| to).await;
     let deadline = Deadline::within(Duration::from_secs(20));
-    flexglue::doctor::examine(&stage.rig.system.settings, &world, deadline).await;
+    let settings = &stage.rig.system.settings;
+    flexglue::doctor::examine(settings, &world, deadline).await;
+    let twilio = Parts::new("flexglue", settings, &world).rescuer.opener.twilio;
+    stage.twilio().change_settings(|account| {
+        account.addresses[0].integration = simulator::Integration::Default;
+        account.event_callback_url = None;
+        account.shown.attachments.insert("sms".to_owned(), false);
+    });
+    let folder = tempfile::tempdir().expect("there is room for a file");
+    let path = folder.path().join("journal.json");
+    let mut journal = Journal { account_sid: settings.account.clone(), changes: Vec::new() };
+    for change in plan(&twilio, settings, &["sms".to_owned()], deadline).await.expect("Twilio answers") {
+        make(&twilio, settings, &change, false, (&mut journal, &path), deadline)
+            .await
+            .expect("Twilio does it");
+    }
 }
 
 /// Customers of every channel write, are served, and it ends.

@@ -2,7 +2,13 @@
 //!
 //! After a change on purpose: `INSTA_UPDATE=always cargo test --workspace --test operator`, and read what has changed.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "these are tests, helpers and all")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "these are tests, helpers and all"
+)]
 
 mod doctor;
 mod explain;
+mod setup;

@@ -6,6 +6,7 @@ mod dev;
 mod doctor;
 mod explain;
 pub(crate) mod paint;
+mod setup;
 mod sign;
 mod sweep;
 
@@ -29,6 +30,8 @@ enum Command {
     Dev(dev::Dev),
     /// Looks whether an account and a table are as flexglue needs them, and says what mends them
     Doctor(doctor::Doctor),
+    /// Shows what is to be changed at Twilio, and with --apply makes it
+    Setup(setup::Setup),
     /// Tells the life of a conversation: what happened, where it stands, who should act
     Explain(explain::Explain),
     /// Has a conversation served that nobody serves
@@ -49,6 +52,7 @@ impl Cli {
             Command::Demo(demo) => demo.run().await,
             Command::Dev(dev) => dev.run().await,
             Command::Doctor(doctor) => doctor.run().await,
+            Command::Setup(setup) => setup.run().await,
             Command::Explain(explain) => explain.run().await,
             Command::Adopt(adopt) => adopt.run().await,
             Command::Sweep(sweep) => sweep.run().await,

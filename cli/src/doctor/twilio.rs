@@ -157,14 +157,8 @@ fn flex(facts: &Facts, settings: &Settings) -> Vec<Check> {
             "it must be 2.0 or later (Console, Flex, Versions)",
         ),
     });
-    let off: Vec<&str> = flex
-        .channel_configs
-        .iter()
-        .filter(|channel| {
-            channel.cbm_attachments.is_some_and(|attachments| attachments.enabled == Some(false))
-        })
-        .filter_map(|channel| channel.address_type.as_deref())
-        .collect();
+    let channels = flex.channel_configs.iter().filter_map(shared::twilio::attachments);
+    let off: Vec<&str> = channels.filter(|(_, enabled)| !enabled).map(|(kind, _)| kind).collect();
     checks.push(if off.is_empty() {
         Check::good(attachments, "no channel refuses files")
     } else {
@@ -257,7 +251,7 @@ fn addresses(facts: &Facts, settings: &Settings) -> Vec<Check> {
 
 /// What people call an address.
 fn name_of(address: &AddressResource) -> String {
-    format!("{} {}", address.kind, address.address.as_deref().unwrap_or(&address.sid))
+    format!("{} {}", address.kind, address.address.as_deref().unwrap_or(address.sid.as_str()))
 }
 
 fn goes_to_us(creation: &AutoCreation, base: Option<&PublicBaseUrl>) -> bool {
@@ -336,7 +330,7 @@ fn web_chat_address(facts: &Facts, settings: &Settings) -> Option<Check> {
                   Addresses)";
     Some(match &facts.addresses {
         Err(error) => not_known(NAME, error),
-        Ok(addresses) => match addresses.iter().find(|address| address.sid == ours.as_str()) {
+        Ok(addresses) => match addresses.iter().find(|address| address.sid == *ours) {
             Some(address) if address.kind == "chat" => Check::good(NAME, "is an address of type chat"),
             Some(address) => {
                 Check::broken(NAME, format!("{ours} is an address of type {}", address.kind), remedy)

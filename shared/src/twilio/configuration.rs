@@ -7,13 +7,18 @@
 //! What Twilio shows is taken as texts: here it is judged, and something unexpected is to be told rather than to make an
 //! answer unreadable.
 
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
 
 use super::{
     Call, CallError, Twilio,
+    messages::AnyAnswer,
     page::{Next, RawPage},
 };
-use crate::{clock::Deadline, sid::ChatServiceSid};
+use crate::{
+    clock::Deadline,
+    sid::{AddressSid, ChatServiceSid},
+};
 
 /// The configuration of Flex.
 #[derive(Clone, Debug, Deserialize)]
@@ -27,28 +32,16 @@ pub struct FlexConfiguration {
     /// The version of Flex UI, such as `2.7.0` or `^2.0.0`.
     #[serde(default)]
     pub ui_version: Option<String>,
-    /// What each channel may do.
+    /// What each channel may do, as Twilio shows it: it is only ever written as a whole.
     #[serde(default, deserialize_with = "null_is_empty")]
-    pub channel_configs: Vec<ChannelConfiguration>,
+    pub channel_configs: Vec<Value>,
 }
 
-/// What one channel may do.
-#[derive(Clone, Debug, Deserialize)]
-pub struct ChannelConfiguration {
-    /// `sms`, `whatsapp`, `web`, …
-    #[serde(default)]
-    pub address_type: Option<String>,
-    /// Attachments.
-    #[serde(default)]
-    pub cbm_attachments: Option<Attachments>,
-}
-
-/// Whether files may be sent.
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub struct Attachments {
-    /// Whether they may.
-    #[serde(default)]
-    pub enabled: Option<bool>,
+/// Whether files may be sent on a channel of [`FlexConfiguration::channel_configs`]: its type (`sms`, `whatsapp`, `web`, …)
+/// and whether they may, where it says so.
+#[must_use]
+pub fn attachments(channel: &Value) -> Option<(&str, bool)> {
+    Some((channel["address_type"].as_str()?, channel["cbm_attachments"]["enabled"].as_bool()?))
 }
 
 /// The configuration of Conversations.
@@ -69,7 +62,7 @@ pub struct ConversationsConfiguration {
 #[derive(Clone, Debug, Deserialize)]
 pub struct AddressResource {
     /// Its SID, `IG…`.
-    pub sid: String,
+    pub sid: AddressSid,
     /// `sms`, `whatsapp`, `chat`, …
     #[serde(rename = "type")]
     pub kind: String,
@@ -82,7 +75,7 @@ pub struct AddressResource {
 }
 
 /// What is made of a first message.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AutoCreation {
     /// Whether a conversation is made of it at all.
     #[serde(default)]
@@ -177,6 +170,61 @@ impl Twilio {
     ) -> Result<WebhookConfiguration, CallError> {
         let path = format!("/v1/Services/{service}/Configuration/Webhooks");
         self.send(Call::get(&self.bases.conversations, path, Vec::new()), deadline).await
+    }
+
+    /// Changes what is made of a first message to an address: all that `creation` says.
+    pub async fn update_address(
+        &self,
+        sid: &AddressSid,
+        creation: &AutoCreation,
+        deadline: Deadline,
+    ) -> Result<(), CallError> {
+        let AutoCreation {
+            enabled,
+            kind,
+            conversation_service_sid,
+            webhook_url,
+            webhook_method,
+            webhook_filters,
+            studio_flow_sid,
+        } = creation;
+        let mut fields = vec![("AutoCreation.Enabled", enabled.to_string())];
+        // Twilio shows it in upper case, and takes it in lower case.
+        let webhook_method = &webhook_method.as_ref().map(|method| method.to_lowercase());
+        for (name, value) in [
+            ("AutoCreation.Type", kind),
+            ("AutoCreation.ConversationServiceSid", conversation_service_sid),
+            ("AutoCreation.WebhookUrl", webhook_url),
+            ("AutoCreation.WebhookMethod", webhook_method),
+            ("AutoCreation.StudioFlowSid", studio_flow_sid),
+        ] {
+            fields.extend(value.clone().map(|value| (name, value)));
+        }
+        fields.extend(webhook_filters.iter().map(|filter| ("AutoCreation.WebhookFilters", filter.clone())));
+        let path = format!("{CONFIGURATION}/Addresses/{sid}");
+        let AnyAnswer {} = self.send(Call::post(&self.bases.conversations, path, fields), deadline).await?;
+        Ok(())
+    }
+
+    /// Changes after how long a conversation in which nobody writes is closed: ISO 8601, or nothing for never.
+    pub async fn update_closed_timer(&self, timer: &str, deadline: Deadline) -> Result<(), CallError> {
+        let fields = vec![("DefaultClosedTimer", timer.to_owned())];
+        let call = Call::post(&self.bases.conversations, CONFIGURATION.to_owned(), fields);
+        let AnyAnswer {} = self.send(call, deadline).await?;
+        Ok(())
+    }
+
+    /// Changes what each channel may do: all of [`FlexConfiguration::channel_configs`]
+    /// ([how](https://www.twilio.com/docs/flex/developer/conversations/faq-and-troubleshooting)).
+    pub async fn update_channel_configs(
+        &self,
+        channels: &[Value],
+        deadline: Deadline,
+    ) -> Result<(), CallError> {
+        let body = json!({ "account_sid": self.account, "channel_configs": channels });
+        let call = Call::post_json(&self.bases.flex, CONFIGURATION.to_owned(), body);
+        let AnyAnswer {} = self.send(call, deadline).await?;
+        Ok(())
     }
 
     async fn configured<T: DeserializeOwned>(&self, what: &str, deadline: Deadline) -> Result<T, CallError> {

@@ -33,8 +33,8 @@ use serde_json::Value;
 pub use self::{
     account::{AccountResource, AlertResource},
     configuration::{
-        AddressResource, Attachments, AutoCreation, ChannelConfiguration, ConversationsConfiguration,
-        FlexConfiguration, WebhookConfiguration,
+        AddressResource, AutoCreation, ConversationsConfiguration, FlexConfiguration, WebhookConfiguration,
+        attachments,
     },
     conversations::{
         ConversationResource, ConversationState, NewConversation, NewScopedWebhook, ScopedWebhookResource,

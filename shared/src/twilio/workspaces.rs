@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Call, CallError, Page, Twilio, page::RawPage};
+use super::{Call, CallError, Page, Twilio, messages::AnyAnswer, page::RawPage};
 use crate::{
     clock::Deadline,
     sid::{WorkflowSid, WorkspaceSid},
@@ -60,6 +60,23 @@ impl Twilio {
     ) -> Result<WorkspaceResource, CallError> {
         let path = format!("/v1/Workspaces/{sid}");
         self.send(Call::get(&self.bases.taskrouter, path, Vec::new()), deadline).await
+    }
+
+    /// Changes where TaskRouter tells what happens, and what: names separated by commas.
+    pub async fn update_workspace(
+        &self,
+        sid: &WorkspaceSid,
+        event_callback_url: &str,
+        events_filter: &str,
+        deadline: Deadline,
+    ) -> Result<(), CallError> {
+        let fields = vec![
+            ("EventCallbackUrl", event_callback_url.to_owned()),
+            ("EventsFilter", events_filter.to_owned()),
+        ];
+        let path = format!("/v1/Workspaces/{sid}");
+        let AnyAnswer {} = self.send(Call::post(&self.bases.taskrouter, path, fields), deadline).await?;
+        Ok(())
     }
 
     /// One of its workflows, or `None` where it has no such.

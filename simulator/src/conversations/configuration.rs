@@ -5,8 +5,9 @@
 
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, Reply};
+use crate::answer::{Answer, Refusal, Reply};
 use crate::call::Call;
+use crate::dates;
 use crate::page::{Row, page};
 use crate::parameters::{NONE, Published};
 use crate::settings::{Address, Integration, Settings};
@@ -18,9 +19,13 @@ const LIST: Published =
 
 pub(super) fn fetch(world: &World, call: &Call) -> Reply {
     NONE.read(&call.query)?;
+    Ok(Answer::ok(shown(world, call)))
+}
+
+fn shown(world: &World, call: &Call) -> Value {
     let settings = &world.settings;
     let url = call.url();
-    Ok(Answer::ok(json!({
+    json!({
         "account_sid": settings.account_sid,
         "default_chat_service_sid": settings.shown.default_chat_service_sid.as_ref().unwrap_or(&settings.chat_service_sid),
         "default_messaging_service_sid": settings.messaging_service_sid,
@@ -28,7 +33,7 @@ pub(super) fn fetch(world: &World, call: &Call) -> Reply {
         "default_closed_timer": settings.default_closed_timer,
         "url": url,
         "links": { "service": format!("{url}/Services"), "webhooks": format!("{url}/Webhooks") },
-    })))
+    })
 }
 
 pub(super) fn list_addresses(world: &World, call: &Call) -> Reply {
@@ -46,6 +51,100 @@ pub(super) fn fetch_address(world: &World, call: &Call, sid: &str) -> Reply {
     let address = world.settings.addresses.iter().find(|address| address.sid == sid);
     let address = address.ok_or_else(|| call.not_found())?;
     Ok(Answer::ok(json_of(&world.settings, address, &call.url())))
+}
+
+const UPDATE_ADDRESS: Published = Published {
+    required: &[],
+    optional: &[
+        "FriendlyName",
+        "AutoCreation.Enabled",
+        "AutoCreation.Type",
+        "AutoCreation.ConversationServiceSid",
+        "AutoCreation.WebhookUrl",
+        "AutoCreation.WebhookMethod",
+        "AutoCreation.StudioFlowSid",
+        "AutoCreation.StudioRetryCount",
+    ],
+    repeated: &["AutoCreation.WebhookFilters"],
+};
+
+/// What an address may hear of: <https://www.twilio.com/docs/conversations/api/address-configuration-resource>.
+const FILTERS: [&str; 10] = [
+    "onMessageAdded",
+    "onMessageUpdated",
+    "onMessageRemoved",
+    "onConversationUpdated",
+    "onConversationStateUpdated",
+    "onConversationRemoved",
+    "onParticipantAdded",
+    "onParticipantUpdated",
+    "onParticipantRemoved",
+    "onDeliveryUpdated",
+];
+
+pub(super) fn update_address(world: &mut World, call: &Call, sid: &str) -> Reply {
+    let parameters = UPDATE_ADDRESS.read(&call.form)?;
+    let enabled = parameters.one_of("AutoCreation.Enabled", &["true", "false"])?;
+    let kind = parameters.one_of("AutoCreation.Type", &["webhook", "studio", "default"])?;
+    let service = parameters.sid("AutoCreation.ConversationServiceSid", "IS")?;
+    let flow = parameters.sid("AutoCreation.StudioFlowSid", "FW")?;
+    let method = parameters.one_of("AutoCreation.WebhookMethod", &["get", "post"])?;
+    let filters = parameters.all("AutoCreation.WebhookFilters");
+    if let Some(unknown) = filters.iter().find(|filter| !FILTERS.contains(&filter.as_str())) {
+        return Err(Refusal::invalid(format!("Invalid AutoCreation.WebhookFilters: {unknown}")));
+    }
+    let address = world.settings.addresses.iter_mut().find(|address| address.sid == sid);
+    let address = address.ok_or_else(|| call.not_found())?;
+    let integration = match kind {
+        None => None,
+        Some("webhook") => {
+            let url = parameters.text("AutoCreation.WebhookUrl").filter(|url| !url.is_empty());
+            let url = url.ok_or_else(|| Refusal::invalid("AutoCreation.WebhookUrl is missing"))?;
+            if filters.is_empty() {
+                return Err(Refusal::invalid("AutoCreation.WebhookFilters is missing"));
+            }
+            let method = method.unwrap_or("POST").to_uppercase();
+            Some(Integration::Webhook { url: url.to_owned(), method, filters })
+        }
+        Some("studio") => {
+            let flow_sid = flow.ok_or_else(|| Refusal::invalid("AutoCreation.StudioFlowSid is missing"))?;
+            Some(Integration::Studio { flow_sid })
+        }
+        Some(_) => Some(Integration::Default),
+    };
+    address.enabled = enabled.map_or(address.enabled, |enabled| enabled == "true");
+    address.service_sid = service.or(address.service_sid.take());
+    address.integration = integration.unwrap_or_else(|| address.integration.clone());
+    let address = address.clone();
+    Ok(Answer::ok(json_of(&world.settings, &address, &call.url())))
+}
+
+const UPDATE: Published = Published {
+    required: &[],
+    optional: &[
+        "DefaultChatServiceSid",
+        "DefaultMessagingServiceSid",
+        "DefaultInactiveTimer",
+        "DefaultClosedTimer",
+    ],
+    repeated: &[],
+};
+
+pub(super) fn update(world: &mut World, call: &Call) -> Reply {
+    let parameters = UPDATE.read(&call.form)?;
+    let timer = |name: &str| match parameters.text(name) {
+        Some(text) if !text.is_empty() && dates::duration_ms(text).is_none() => {
+            Err(Refusal::invalid(format!("{name} is not an ISO 8601 duration")))
+        }
+        found => Ok(found.map(|text| Some(text.to_owned()).filter(|text| !text.is_empty()))),
+    };
+    let (inactive, closed) = (timer("DefaultInactiveTimer")?, timer("DefaultClosedTimer")?);
+    let service = parameters.sid("DefaultChatServiceSid", "IS")?;
+    let settings = &mut world.settings;
+    settings.default_inactive_timer = inactive.unwrap_or_else(|| settings.default_inactive_timer.take());
+    settings.default_closed_timer = closed.unwrap_or_else(|| settings.default_closed_timer.take());
+    settings.shown.default_chat_service_sid = service.or(settings.shown.default_chat_service_sid.take());
+    Ok(Answer::ok(shown(world, call)))
 }
 
 fn json_of(settings: &Settings, address: &Address, url: &str) -> Value {

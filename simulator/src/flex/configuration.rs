@@ -1,8 +1,8 @@
 //! How Flex is configured: <https://www.twilio.com/docs/flex/developer/config>. What of it nobody here looks at is left out.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::answer::{Answer, Reply};
+use crate::answer::{Answer, Refusal, Reply};
 use crate::call::Call;
 use crate::parameters::Published;
 use crate::world::World;
@@ -11,6 +11,34 @@ const FETCH: Published = Published { required: &[], optional: &["UiVersion"], re
 
 pub(super) fn fetch(world: &World, call: &Call) -> Reply {
     FETCH.read(&call.query)?;
+    Ok(Answer::ok(shown(world, call)))
+}
+
+/// Takes JSON, which must name the account; of what it may hold this knows `channel_configs`.
+pub(super) fn update(world: &mut World, call: &Call) -> Reply {
+    let Some(Value::Object(given)) = &call.json else {
+        return Err(Refusal::invalid("The body is not a JSON object"));
+    };
+    if given.get("account_sid") != Some(&world.settings.account_sid.as_str().into()) {
+        return Err(Refusal::invalid("account_sid is missing"));
+    }
+    for (name, value) in given {
+        match (name.as_str(), value) {
+            ("account_sid", _) => {}
+            ("channel_configs", Value::Array(channels)) => {
+                let enabled = |channel: &Value| {
+                    let kind = channel["address_type"].as_str()?.to_owned();
+                    Some((kind, channel["cbm_attachments"]["enabled"].as_bool()?))
+                };
+                world.settings.shown.attachments = channels.iter().filter_map(enabled).collect();
+            }
+            _ => return Err(Refusal::invalid(format!("Unknown property {name}"))),
+        }
+    }
+    Ok(Answer::ok(shown(world, call)))
+}
+
+fn shown(world: &World, call: &Call) -> Value {
     let settings = &world.settings;
     let channels = settings.shown.attachments.iter().map(|(kind, enabled)| {
         json!({
@@ -24,7 +52,7 @@ pub(super) fn fetch(world: &World, call: &Call) -> Reply {
             },
         })
     });
-    Ok(Answer::ok(json!({
+    json!({
         "account_sid": settings.account_sid,
         "status": "ok",
         "taskrouter_workspace_sid": settings.workspace_sid,
@@ -38,7 +66,7 @@ pub(super) fn fetch(world: &World, call: &Call) -> Reply {
         "date_created": "2026-01-01T00:00:00Z",
         "date_updated": "2026-01-01T00:00:00Z",
         "url": call.url(),
-    })))
+    })
 }
 
 #[cfg(test)]

@@ -5,15 +5,46 @@ use serde_json::{Value, json};
 use crate::answer::{Answer, Reply};
 use crate::call::Call;
 use crate::page::{Row, page};
-use crate::parameters::{NONE, PAGING};
+use crate::parameters::{NONE, PAGING, Published};
 use crate::settings::TaskChannel;
 use crate::world::World;
 
+const UPDATE: Published = Published {
+    required: &[],
+    optional: &[
+        "DefaultActivitySid",
+        "EventCallbackUrl",
+        "EventsFilter",
+        "FriendlyName",
+        "MultiTaskEnabled",
+        "TimeoutActivitySid",
+        "PrioritizeQueueOrder",
+    ],
+    repeated: &[],
+};
+
+pub(super) fn update(world: &mut World, call: &Call) -> Reply {
+    let parameters = UPDATE.read(&call.form)?;
+    let settings = &mut world.settings;
+    if let Some(url) = parameters.text("EventCallbackUrl") {
+        settings.event_callback_url = Some(url.to_owned()).filter(|url| !url.is_empty());
+    }
+    if let Some(filter) = parameters.text("EventsFilter") {
+        settings.events_filter =
+            filter.split(',').filter(|event| !event.is_empty()).map(str::to_owned).collect();
+    }
+    Ok(Answer::ok(shown(world, call)))
+}
+
 pub(super) fn fetch(world: &World, call: &Call) -> Reply {
     NONE.read(&call.query)?;
+    Ok(Answer::ok(shown(world, call)))
+}
+
+fn shown(world: &World, call: &Call) -> Value {
     let settings = &world.settings;
     let url = call.url();
-    Ok(Answer::ok(json!({
+    json!({
         "account_sid": settings.account_sid,
         "sid": settings.workspace_sid,
         "friendly_name": WORKSPACE_NAME,
@@ -33,7 +64,7 @@ pub(super) fn fetch(world: &World, call: &Call) -> Reply {
             "tasks": format!("{url}/Tasks"),
             "task_channels": format!("{url}/TaskChannels"),
         },
-    })))
+    })
 }
 
 /// What Flex calls the workspace it makes.
