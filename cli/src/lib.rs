@@ -6,4 +6,5 @@ pub mod doctor;
 pub mod explain;
 pub mod live;
 pub mod local;
+pub mod replay;
 pub mod setup;

@@ -329,3 +329,39 @@ async fn an_operator_sets_an_account_up_and_back() {
     let (code, _, said) = operate(&dev, &["setup"], &changes[..1]).await;
     assert!(code == Some(2) && said.contains("PUBLIC_BASE_URL"), "{said}");
 }
+
+/// The help names what most people come for, and shells complete it.
+#[tokio::test]
+async fn the_help_begins_with_the_common_case_and_shells_complete() {
+    let output = Command::new(BINARY).arg("--help").output().await.unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let commands = help.split_once("Commands:").unwrap().1;
+    assert!(commands.trim_start().starts_with("explain") && help.contains("flexglue explain CH…"), "{help}");
+    for shell in ["bash", "zsh", "fish"] {
+        let output = Command::new(BINARY).args(["completions", shell]).output().await.unwrap();
+        let script = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            output.status.success() && script.contains("doctor") && script.contains("backfill-hours"),
+            "{shell}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_operator_replays_what_was_recorded() {
+    let dev = Dev::start().await;
+    let by_hand = dev.introduction.iter().find(|line| line.contains("X-Twilio-Signature")).unwrap();
+    let form = by_hand.split('\'').nth(3).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events");
+    std::fs::write(&file, format!("{form}\n{form}\n")).unwrap();
+    let (code, text, wrong) = operate(&dev, &["replay", file.to_str().unwrap()], &[]).await;
+    assert_eq!(
+        (code, text.as_str()),
+        (Some(0), "✓ inbound-webhook 200: created\n· the same again\n"),
+        "{wrong}"
+    );
+    std::fs::write(&file, "hello").unwrap();
+    let (code, _, wrong) = operate(&dev, &["replay", file.to_str().unwrap()], &[]).await;
+    assert!(code == Some(2) && wrong.contains("entry 1"), "{wrong}");
+}

@@ -11,4 +11,5 @@
 
 mod doctor;
 mod explain;
+mod replay;
 mod setup;

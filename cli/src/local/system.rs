@@ -297,7 +297,7 @@ pub async fn sweep(sweeper: &OrphanSweeper) -> SweepReport {
 const SWEEP_TIME: Duration = Duration::from_secs(50);
 
 /// A function that is called without Lambda's runtime between.
-struct InProcess(Arc<dyn HttpFunction>);
+pub(crate) struct InProcess(pub(crate) Arc<dyn HttpFunction>);
 
 impl Function for InProcess {
     fn invoke(&self, event: Value) -> BoxFuture<'_, Result<Value, String>> {
