@@ -365,3 +365,24 @@ async fn an_operator_replays_what_was_recorded() {
     let (code, _, wrong) = operate(&dev, &["replay", file.to_str().unwrap()], &[]).await;
     assert!(code == Some(2) && wrong.contains("entry 1"), "{wrong}");
 }
+
+/// With a profile of Twilio's command line and nothing else: what a key may look at is looked at.
+#[tokio::test]
+async fn an_operator_logs_in_with_a_profile_of_twilios_command_line() {
+    let dev = Dev::start().await;
+    let account = simulator::Settings::default();
+    let home = tempfile::tempdir().unwrap();
+    let (sid, secret) = flexglue::local::system::API_KEY;
+    let profile = serde_json::json!({"accountSid": account.account_sid, "apiKey": sid, "apiSecret": secret});
+    let config = serde_json::json!({"activeProject": "local", "profiles": {"local": profile}});
+    std::fs::create_dir(home.path().join(".twilio-cli")).unwrap();
+    std::fs::write(home.path().join(".twilio-cli/config.json"), config.to_string()).unwrap();
+    let changes = [("HOME", home.path().to_str().unwrap()), ("TWILIO_AUTH_TOKEN", "")];
+    let nobody = format!("CH{:032x}", 7);
+    let (code, text, wrong) = operate(&dev, &["explain", &nobody], &changes).await;
+    assert!(code == Some(2) && text.contains("Neither Twilio nor flexglue"), "{text}{wrong}");
+    let file = home.path().join("events");
+    std::fs::write(&file, "EventType=onMessageAdded").unwrap();
+    let (code, _, wrong) = operate(&dev, &["replay", file.to_str().unwrap()], &changes).await;
+    assert!(code == Some(2) && wrong.contains("TWILIO_AUTH_TOKEN") && !wrong.contains(secret), "{wrong}");
+}

@@ -53,6 +53,10 @@ pub struct Credentials {
     /// The account's primary auth token: signs Twilio's requests to us and is the password of ours to it.
     #[serde(deserialize_with = "required")]
     pub auth_token: Secret,
+    /// Who logs in at Twilio where that is not the account with its token: an
+    /// [API key](https://www.twilio.com/docs/iam/api-keys) of an operator. Never of a function, and never in the secret.
+    #[serde(skip)]
+    pub login: Option<ApiKey>,
     /// A second token whose signatures are accepted, for the time of a
     /// [rotation](https://www.twilio.com/docs/iam/api/authtoken).
     #[serde(default, deserialize_with = "filled_in")]
@@ -108,6 +112,7 @@ impl Credentials {
     pub fn of(auth_token: Secret) -> Self {
         Self {
             auth_token,
+            login: None,
             auth_token_secondary: None,
             outbound_api_keys: Vec::new(),
             api_key_sid: None,

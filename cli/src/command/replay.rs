@@ -3,8 +3,9 @@
 use std::{fs, io::Read as _, process::ExitCode};
 
 use anstream::println;
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::Args;
+use shared::config::SecretSettings;
 
 use super::paint::{BAD, FAINT, GOOD, paint};
 use crate::{
@@ -36,6 +37,14 @@ impl Arguments {
         }
         let recorded = read(&text)?;
         let live = Live::from_environment().await?;
+        let knows_token = match &live.settings.secrets {
+            SecretSettings::Given(credentials) => credentials.login.is_none(),
+            SecretSettings::Arn(_) => true,
+        };
+        ensure!(
+            knows_token,
+            "signatures are checked with the auth token: set TWILIO_SECRET_ARN or TWILIO_AUTH_TOKEN"
+        );
         let mut replay = Replay::new(&live.settings, &live.world);
         let mut all = true;
         for entry in &recorded {

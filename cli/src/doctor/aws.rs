@@ -26,6 +26,9 @@ pub(super) fn secret(found: Result<&Credentials, &SecretsError>, settings: &Sett
             return vec![Check::broken(NAME, error.to_string(), remedy)];
         }
     };
+    if credentials.login.is_some() {
+        return vec![Check::unknown(NAME, &"an API key logs in here, and the functions' secret is not read")];
+    }
     let chats = settings.web_chat.address.is_some();
     let mut missing = Vec::new();
     if chats && credentials.api_keys().is_empty() {

@@ -35,6 +35,9 @@ pub(super) async fn probe(
         };
     };
     let token = match secrets.current().await {
+        Ok(credentials) if credentials.login.is_some() => {
+            return Check::unknown(NAME, &"an API key logs in here, and nobody knows the token that signs");
+        }
         Ok(credentials) => credentials.auth_token.clone(),
         Err(error) => return Check::unknown(NAME, &error),
     };

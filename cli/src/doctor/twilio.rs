@@ -52,6 +52,9 @@ fn account(facts: &Facts) -> Check {
     const NAME: &str = "account";
     let account = match &facts.account {
         Ok(account) => account,
+        Err(error) if is_refused(error) && facts.flex.is_ok() => {
+            return Check::unknown(NAME, &"this API key may ask for everything but the account");
+        }
         Err(error) if is_refused(error) => {
             return Check::broken(
                 NAME,

@@ -283,11 +283,10 @@ impl Twilio {
         if deadline.remaining() < SHORTEST_TRY {
             return Err(Refusal::NotSent.into());
         }
-        let login = if let Some(key) = &self.key {
-            format!("{}:{}", key.sid, key.secret.expose())
-        } else {
-            let credentials = self.secrets.current().await.map_err(|_| Refusal::NotSent)?;
-            format!("{}:{}", self.account, credentials.auth_token.expose())
+        let credentials = self.secrets.current().await.map_err(|_| Refusal::NotSent)?;
+        let login = match self.key.as_deref().or(credentials.login.as_ref()) {
+            Some(key) => format!("{}:{}", key.sid, key.secret.expose()),
+            None => format!("{}:{}", self.account, credentials.auth_token.expose()),
         };
         let mut authorization = HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(login)))
             .map_err(|_| Refusal::NotSent)?;
