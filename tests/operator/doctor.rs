@@ -78,6 +78,10 @@ struct Wrong {
     dynamodb: Vec<(&'static str, u16, String)>,
     /// Nobody answers at the public address.
     undeployed: bool,
+    /// The sweeper has never run.
+    unswept: bool,
+    /// So long ago it has.
+    later: Duration,
 }
 
 fn healthy(account: &mut Settings) {
@@ -91,6 +95,10 @@ async fn examined(wrong: Wrong) -> Examination {
     if let Some(change) = wrong.account {
         rig.system.twilio.change_settings(change);
     }
+    if !wrong.unswept {
+        rig.sweep().await;
+    }
+    rig.pass(wrong.later).await;
     if let Some((route, what)) = wrong.fault {
         let on = if route.is_empty() { Matcher::Any } else { Matcher::route(route) };
         rig.system.twilio.misbehave(Fault { on, times: Times::Forever, what });
@@ -323,6 +331,11 @@ async fn the_table_and_the_secret() {
 #[tokio::test(start_paused = true)]
 async fn what_is_deployed() {
     finds("inbound-webhook", Broken, Wrong { undeployed: true, ..Wrong::default() }).await;
+    finds("orphan-sweeper", Broken, Wrong { unswept: true, ..Wrong::default() }).await;
+    finds("orphan-sweeper", Broken, Wrong { later: Duration::from_mins(9), ..Wrong::default() }).await;
+    variable("orphan-sweeper", Unknown, "SWEEP_DISCOVERY_MINUTES", "0").await;
+    let lately = examined(Wrong { later: Duration::from_mins(5), ..Wrong::default() }).await;
+    assert_eq!(lately.verdict, Verdict::Good, "{:#?}", complaints(&lately));
     let elsewhere =
         examined(Wrong { variables: vec![("PUBLIC_BASE_URL", "https://old.example")], ..Wrong::default() })
             .await;
@@ -359,7 +372,10 @@ async fn a_twilio_that_does_not_answer_is_not_taken_for_anything_else() {
             .filter(|check| check.verdict == Verdict::Good)
             .map(|check| check.check)
             .collect();
-        assert_eq!(good, ["secret", "table", "table-ttl", "table-recovery", "inbound-webhook"]);
+        assert_eq!(
+            good,
+            ["secret", "table", "table-ttl", "table-recovery", "orphan-sweeper", "inbound-webhook"]
+        );
     }
 }
 

@@ -115,7 +115,11 @@ async fn a_plan_changes_nothing_and_what_it_makes_satisfies_the_doctor() {
         .filter(|check| check.verdict != Verdict::Good)
         .map(|check| check.check)
         .collect();
-    assert_eq!(twilio, ["table-recovery", "inbound-webhook"], "what is not Twilio's is not set up here");
+    assert_eq!(
+        twilio,
+        ["table-recovery", "orphan-sweeper", "inbound-webhook"],
+        "what is not Twilio's is not set up here"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,6 @@
-//! The table and the secret.
+//! The table, the secret, and the traces of the sweeper.
+
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
@@ -6,11 +8,12 @@ use aws_sdk_dynamodb::{
     error::{ProvideErrorMetadata, SdkError},
     types::{KeySchemaElement, KeyType, PointInTimeRecoveryStatus, TimeToLiveStatus},
 };
+use orphan_sweeper::walk_of;
 use shared::{
     aws::reason,
-    clock::Deadline,
+    clock::{Clock, Deadline},
     config::Settings,
-    ledger::DUE_INDEX,
+    ledger::{DUE_INDEX, Ledger},
     secrets::{Credentials, SecretsError},
 };
 
@@ -156,3 +159,36 @@ async fn recovers(client: &Client, name: &str, deadline: Deadline) -> Check {
         ),
     )
 }
+
+/// Whether the sweeper runs: each of its walks through Twilio's list is written down.
+pub(super) async fn sweeper(
+    ledger: &Ledger,
+    settings: &Settings,
+    clock: &dyn Clock,
+    deadline: Deadline,
+) -> Check {
+    const NAME: &str = "orphan-sweeper";
+    let Some(period) = settings.discovery else {
+        return Check::unknown(
+            NAME,
+            &"it discovers nothing (SWEEP_DISCOVERY_MINUTES is 0), and leaves no trace",
+        );
+    };
+    let remedy = "is its schedule enabled, is OrphanSweeperConcurrency 0, does it fail (its log)?";
+    match ledger.walk(&walk_of("active"), deadline).await {
+        Err(error) => Check::unknown(NAME, &error),
+        Ok(None) => Check::broken(NAME, "has never walked through Twilio's list", remedy),
+        Ok(Some(walk)) => {
+            let ago = clock.now().since(walk.began_at);
+            let minutes = ago.as_secs() / 60;
+            if ago <= period + SWEEPS_APART * 3 {
+                Check::good(NAME, format!("walked through Twilio's list {minutes} min ago"))
+            } else {
+                Check::broken(NAME, format!("last walked through Twilio's list {minutes} min ago"), remedy)
+            }
+        }
+    }
+}
+
+/// The sweeper's schedule.
+const SWEEPS_APART: Duration = Duration::from_mins(1);

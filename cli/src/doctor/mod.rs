@@ -88,16 +88,17 @@ pub struct Examination {
 pub async fn examine(settings: &Settings, world: &World, deadline: Deadline) -> Examination {
     let Parts { rescuer, secrets, .. } = Parts::new("flexglue", settings, world);
     let opener = rescuer.opener;
-    let (facts, table, credentials, probed) = tokio::join!(
+    let (facts, table, swept, credentials, probed) = tokio::join!(
         Box::pin(facts::gather(&opener.twilio, settings, &secrets, &*world.clock, deadline)),
         Box::pin(aws::table(&world.aws, &settings.table, deadline)),
+        Box::pin(aws::sweeper(&opener.ledger, settings, &*world.clock, deadline)),
         secrets.current(),
         Box::pin(probe::probe(settings, &secrets, Arc::clone(&world.web), deadline)),
     );
     let mut checks = aws::secret(credentials.as_deref(), settings);
     checks.extend(twilio::checks(&facts, settings));
     checks.extend(table);
-    checks.push(probed);
+    checks.extend([swept, probed]);
     let verdict = checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Unknown);
     Examination { verdict, checks }
 }

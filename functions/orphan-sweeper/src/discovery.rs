@@ -93,7 +93,7 @@ impl OrphanSweeper {
         deadline: Deadline,
     ) -> Result<(), Stop> {
         let opener = &self.rescuer.opener;
-        let name = format!("conversations#{}", list.state);
+        let name = walk_of(list.state);
         let seen = opener.ledger.walk(&name, deadline).await.map_err(Stop::Ledger)?;
         let now = opener.clock.now();
         let Some(mut walk) = begin(seen.as_ref(), period, now) else { return Ok(()) };
@@ -341,6 +341,12 @@ impl OrphanSweeper {
         }
         Ok(())
     }
+}
+
+/// The name of the walk through the conversations of a state.
+#[must_use]
+pub fn walk_of(state: &str) -> String {
+    format!("conversations#{state}")
 }
 
 /// The walk to go on with; `None` where somebody is on it, or where the last one was not long ago.

@@ -31,7 +31,10 @@ use shared::{
     webhook::PublicBaseUrl,
 };
 
-pub use self::report::{Planned, SweepReport};
+pub use self::{
+    discovery::walk_of,
+    report::{Planned, SweepReport},
+};
 
 /// What a sweep is asked to do. EventBridge sends more, which is of no interest.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
