@@ -38,7 +38,7 @@ impl Live {
     /// # Errors
     /// Where a variable is missing or malformed; all of them are named.
     pub async fn from_environment() -> anyhow::Result<Self> {
-        let settings = settings(|name| env::var(name).ok(), twilio_cli::profiles)?;
+        let settings = settings(|name| env::var(name).ok())?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let transport: Arc<dyn Transport> = Arc::new(HttpsTransport::from_environment()?);
         let aws = aws_config::defaults(BehaviorVersion::latest())
@@ -63,7 +63,11 @@ impl Live {
 }
 
 /// The settings, with whatever logs in at Twilio.
-fn settings(
+pub(crate) fn settings(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<Settings> {
+    settings_with(variable, twilio_cli::profiles)
+}
+
+fn settings_with(
     variable: impl Fn(&str) -> Option<String>,
     profiles: impl Fn() -> anyhow::Result<Option<Profiles>>,
 ) -> anyhow::Result<Settings> {
@@ -169,27 +173,28 @@ mod tests {
     #[test]
     fn the_functions_own_credentials_come_first() {
         let given = variables(&[("TWILIO_ACCOUNT_SID", ACCOUNT), ("TWILIO_AUTH_TOKEN", "token")]);
-        assert_eq!(login(&settings(given, stored).unwrap()), None);
+        assert_eq!(login(&settings_with(given, stored).unwrap()), None);
     }
 
     #[test]
     fn then_the_key_of_the_environment_then_the_profile() {
         let key = [("TWILIO_ACCOUNT_SID", ACCOUNT), ("TWILIO_API_KEY", KEY), ("TWILIO_API_SECRET", "hush")];
-        assert_eq!(login(&settings(variables(&key), || Ok(None)).unwrap()), Some(KEY));
-        let active = settings(variables(&[]), stored).unwrap();
+        assert_eq!(login(&settings_with(variables(&key), || Ok(None)).unwrap()), Some(KEY));
+        let active = settings_with(variables(&[]), stored).unwrap();
         assert_eq!((login(&active), active.account.as_str()), (Some(KEY), ACCOUNT));
         assert_eq!(active.bases.flex, "https://flex-api.dublin.ie1.twilio.com");
-        let other = settings(variables(&[("TWILIO_PROFILE", "other")]), stored).unwrap();
+        let other = settings_with(variables(&[("TWILIO_PROFILE", "other")]), stored).unwrap();
         assert!(other.account.as_str().ends_with("0b"));
     }
 
     #[test]
     fn what_does_not_fit_together_is_said_and_no_secret_is() {
-        let wrong = |more: &[(&str, &str)]| format!("{:#}", settings(variables(more), stored).unwrap_err());
+        let wrong =
+            |more: &[(&str, &str)]| format!("{:#}", settings_with(variables(more), stored).unwrap_err());
         assert!(wrong(&[("TWILIO_PROFILE", "nobody")]).contains("mine, other"));
         let elsewhere = wrong(&[("TWILIO_ACCOUNT_SID", "AC000000000000000000000000000000ff")]);
         assert!(elsewhere.contains("TWILIO_PROFILE") && !elsewhere.contains("hush"));
-        let none = format!("{:#}", settings(variables(&[]), || Ok(None)).unwrap_err());
+        let none = format!("{:#}", settings_with(variables(&[]), || Ok(None)).unwrap_err());
         assert!(none.contains("TWILIO_ACCOUNT_SID: missing"), "{none}");
     }
 }

@@ -388,3 +388,53 @@ async fn an_operator_logs_in_with_a_profile_of_twilios_command_line() {
     let (code, _, wrong) = operate(&dev, &["replay", file.to_str().unwrap()], &changes).await;
     assert!(code == Some(2) && wrong.contains("TWILIO_AUTH_TOKEN") && !wrong.contains(secret), "{wrong}");
 }
+
+/// A real account is served from here, beside a table of its own: here the account that another `dev` simulates.
+#[tokio::test]
+async fn dev_serves_a_real_account_too() {
+    let dev = Dev::start().await;
+    let account = simulator::Settings::default();
+    let twilio = dev.line("simulated Twilio")[2].clone();
+    let public = "https://tunnel.example";
+    let mut process = Command::new(BINARY)
+        .args(["dev", "--live", "--json", "--listen", "127.0.0.1:0", "--dynamodb", "127.0.0.1:0"])
+        .env_clear()
+        .envs([
+            ("TWILIO_ACCOUNT_SID", &*account.account_sid),
+            ("TWILIO_AUTH_TOKEN", &account.auth_token),
+            ("FLEX_WORKSPACE_SID", &account.workspace_sid),
+            ("FLEX_WORKFLOW_SID", &account.workflow_sid),
+            ("FLEX_CHAT_SERVICE_SID", &account.chat_service_sid),
+            ("TWILIO_FLEX_API_URL", &twilio),
+            ("TWILIO_CONVERSATIONS_API_URL", &twilio),
+            ("TWILIO_TASKROUTER_API_URL", &twilio),
+            ("PUBLIC_BASE_URL", public),
+        ])
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let told: Value = serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap();
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    assert_eq!((&told["public"], &told["table"]), (&public.into(), &"flexglue-local".into()));
+
+    let by_hand = dev.introduction.iter().find(|line| line.contains("X-Twilio-Signature")).unwrap();
+    let form = by_hand.split('\'').nth(3).unwrap();
+    let params = shared::signature::Params::parse(form.as_bytes());
+    let signed = format!("{public}/webhooks/conversations");
+    let signature = shared::signature::signature(account.auth_token.as_bytes(), &signed, &params);
+    let url = format!("{}/webhooks/conversations", told["functions"].as_str().unwrap());
+    let (status, body) = dev.ask(Method::POST, &url, &[FORM, ("x-twilio-signature", &signature)], form).await;
+    assert_eq!((status, body["outcome"].as_str()), (200, Some("created")), "{body}");
+    let (status, _) = dev.ask(Method::POST, &url, &[FORM], form).await;
+    assert_eq!(status, 403);
+}
+
+#[tokio::test]
+async fn dev_says_what_a_real_account_needs() {
+    let dev = Dev::start().await;
+    let changes = [("PUBLIC_BASE_URL", "")];
+    let (code, _, wrong) = operate(&dev, &["dev", "--live", "--listen", "127.0.0.1:0"], &changes).await;
+    assert!(code == Some(2) && wrong.contains("PUBLIC_BASE_URL") && wrong.contains("tunnel"), "{wrong}");
+}

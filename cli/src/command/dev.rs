@@ -12,7 +12,9 @@ use clap::Args;
 use http::{Method, Response, StatusCode};
 use orphan_sweeper::OrphanSweeper;
 use shared::{
+    aws,
     clock::{Clock, SystemClock},
+    parts::World,
     problem::{json, problem},
     random::SystemRandom,
     telemetry,
@@ -21,11 +23,15 @@ use shared::{
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use super::paint::{FAINT, HEADING, paint};
-use crate::local::{
-    dynamodb::Dynamo,
-    gateway::{self, EventShape, Function},
-    page::{self, Addresses},
-    system::{self, CONVERSATIONS_PATH, OUTBOUND_PATH, Options, SMS_NUMBER, System, call_back},
+use crate::{
+    live,
+    local::{
+        dynamodb::Dynamo,
+        gateway::{self, EventShape, Function, Routes},
+        page::{self, Addresses},
+        system::{self, CONVERSATIONS_PATH, OUTBOUND_PATH, Options, SMS_NUMBER, System, call_back},
+        transports::ToDynamo,
+    },
 };
 
 /// Options of `flexglue dev`.
@@ -49,6 +55,12 @@ pub(super) struct Dev {
     /// Seconds between two sweeps
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     sweep_every: u64,
+    /// Serves a real account, beside the embedded table; takes the functions' variables, its public address among them
+    #[arg(long, conflicts_with_all = ["twilio", "page"])]
+    live: bool,
+    /// Says where everything is as one JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 /// Where a customer's message is given to the simulated Twilio.
@@ -70,6 +82,17 @@ impl Dev {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         telemetry::start_logging(Arc::clone(&clock), |name| std::env::var(name).ok());
+        if self.live { self.on_a_real_account(clock).await } else { self.on_a_simulated_one(clock).await }
+    }
+
+    fn dynamo(&self) -> anyhow::Result<Dynamo> {
+        Ok(match &self.data {
+            Some(path) => Dynamo::file(path)?,
+            None => Dynamo::memory()?,
+        })
+    }
+
+    async fn on_a_simulated_one(self, clock: Arc<dyn Clock>) -> anyhow::Result<ExitCode> {
         let to_functions = bind(self.listen).await?;
         let to_twilio = bind(self.twilio).await?;
         let to_dynamodb = bind(self.dynamodb).await?;
@@ -80,10 +103,7 @@ impl Dev {
         call_back(&mut account, &addresses.functions);
         let system = System::new(Options {
             simulator: account,
-            dynamo: match &self.data {
-                Some(path) => Dynamo::file(path)?,
-                None => Dynamo::memory()?,
-            },
+            dynamo: self.dynamo()?,
             clock,
             random: Arc::new(SystemRandom),
             emit: telemetry::stdout(),
@@ -97,37 +117,111 @@ impl Dev {
             Arc::new(Customer(system.twilio.clone())),
         );
         let sweeper = system.orphan_sweeper(&world);
-        introduce(&system, &addresses, &url(&to_dynamodb)?)?;
+        if self.json {
+            println!("{}", addresses_in_json(&system, &addresses, &url(&to_dynamodb)?));
+        } else {
+            introduce(&system, &addresses, &url(&to_dynamodb)?)?;
+        }
+        let mut running = Running::new();
+        running.serve(to_functions, routes, system.dynamo.clone(), to_dynamodb);
+        let (twilio, stop) = (system.twilio.clone(), running.stopped());
+        running.also(async move { Ok(twilio.serve(to_twilio, stop).await?) });
+        let stop = running.stopped();
+        running.also(async move { Ok(page::serve(to_page, &addresses, stop).await?) });
+        running.also(send_webhooks(system.twilio.clone(), running.stopped()));
+        running.also(sweep(sweeper, Duration::from_secs(self.sweep_every), running.stopped()));
+        running.until_stopped().await
+    }
 
-        let (stop, stopped) = watch::channel(());
-        let until = || {
-            let mut stopped = stopped.clone();
-            async move {
-                // An error means that the sender is gone, which is a stop as well.
-                let _ = stopped.changed().await;
-            }
+    /// The account is real; the table is the embedded one, so that nothing is mixed with what is deployed.
+    async fn on_a_real_account(self, clock: Arc<dyn Clock>) -> anyhow::Result<ExitCode> {
+        let variable = |name: &str| {
+            std::env::var(name).ok().or_else(|| (name == "TABLE_NAME").then(|| TABLE.to_owned()))
         };
-        let mut parts = JoinSet::new();
-        let dynamo = system.dynamo.clone();
-        let (at_stop, twilio_stop, dynamo_stop, page_stop) = (until(), until(), until(), until());
-        parts.spawn(async move {
-            gateway::serve(to_functions, Arc::new(routes), at_stop).await.map_err(anyhow::Error::from)
-        });
-        let twilio = system.twilio.clone();
-        parts.spawn(async move { twilio.serve(to_twilio, twilio_stop).await.map_err(anyhow::Error::from) });
-        parts.spawn(async move { dynamo.serve(to_dynamodb, dynamo_stop).await.map_err(anyhow::Error::from) });
-        parts.spawn(
-            async move { page::serve(to_page, &addresses, page_stop).await.map_err(anyhow::Error::from) },
-        );
-        parts.spawn(send_webhooks(system.twilio.clone(), until()));
-        parts.spawn(sweep(sweeper, Duration::from_secs(self.sweep_every), until()));
+        let settings = live::settings(variable)?;
+        let base = settings.public_base_url.as_ref().context(
+            "PUBLIC_BASE_URL must say where Twilio reaches this machine: the address of a tunnel to --listen",
+        )?;
+        let to_functions = bind(self.listen).await?;
+        let to_dynamodb = bind(self.dynamodb).await?;
+        let dynamo = self.dynamo()?;
+        dynamo.create_state_table(&settings.table)?;
+        let transport: Arc<dyn Transport> = Arc::new(HttpsTransport::from_environment()?);
+        let to_table: Arc<dyn Transport> = Arc::new(ToDynamo(dynamo.clone()));
+        let world = World {
+            aws: aws::local(&clock, &to_table, system::DYNAMODB_ENDPOINT).await,
+            clock: Arc::clone(&clock),
+            random: Arc::new(SystemRandom),
+            twilio: Arc::clone(&transport),
+            web: transport,
+            emit: telemetry::stdout(),
+        };
+        let routes = system::front(&settings, EventShape::HttpApi, &clock, |_| &world);
+        let sweeper = OrphanSweeper::new(&settings, &world);
+        let (functions, dynamodb) = (url(&to_functions)?, url(&to_dynamodb)?);
+        if self.json {
+            let told = serde_json::json!({
+                "functions": functions, "public": base.as_str(), "dynamodb": dynamodb, "table": settings.table,
+            });
+            println!("{told}");
+        } else {
+            println!("{}", paint(HEADING, "flexglue dev --live"));
+            println!("  functions   {functions}   as {base}");
+            println!("  account     {}   (real: what happens here happens to customers)", settings.account);
+            println!("  DynamoDB    {dynamodb}   table {}", settings.table);
+            println!(
+                "\n{}",
+                paint(FAINT, "Stop with Ctrl-C. What follows are the functions' own log lines.")
+            );
+        }
+        let mut running = Running::new();
+        running.serve(to_functions, routes, dynamo, to_dynamodb);
+        running.also(sweep(sweeper, Duration::from_secs(self.sweep_every), running.stopped()));
+        running.until_stopped().await
+    }
+}
 
+/// The name of the table beside a real account, where nobody gives another.
+const TABLE: &str = "flexglue-local";
+
+/// What runs side by side, until somebody interrupts it or a part of it fails.
+struct Running {
+    parts: JoinSet<anyhow::Result<()>>,
+    stop: watch::Sender<()>,
+}
+
+impl Running {
+    fn new() -> Self {
+        Self { parts: JoinSet::new(), stop: watch::channel(()).0 }
+    }
+
+    /// Ends when all is to stop.
+    fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut stopped = self.stop.subscribe();
+        async move {
+            // An error means that the sender is gone, which is a stop as well.
+            let _ = stopped.changed().await;
+        }
+    }
+
+    fn also(&mut self, part: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+        self.parts.spawn(part);
+    }
+
+    fn serve(&mut self, to_functions: TcpListener, routes: Routes, dynamo: Dynamo, to_dynamodb: TcpListener) {
+        let stop = self.stopped();
+        self.also(async move { Ok(gateway::serve(to_functions, Arc::new(routes), stop).await?) });
+        let stop = self.stopped();
+        self.also(async move { Ok(dynamo.serve(to_dynamodb, stop).await?) });
+    }
+
+    async fn until_stopped(mut self) -> anyhow::Result<ExitCode> {
         let failed = tokio::select! {
             interrupted = tokio::signal::ctrl_c() => interrupted.err().map(anyhow::Error::from),
-            ended = parts.join_next() => ended.and_then(|ended| ended.map_err(anyhow::Error::from).flatten().err()),
+            ended = self.parts.join_next() => ended.and_then(|ended| ended.map_err(anyhow::Error::from).flatten().err()),
         };
-        drop(stop);
-        while parts.join_next().await.is_some() {}
+        drop(self.stop);
+        while self.parts.join_next().await.is_some() {}
         match failed {
             None => Ok(ExitCode::SUCCESS),
             Some(error) => Err(error),
@@ -144,6 +238,13 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// Where a listener is reached.
 fn url(listener: &TcpListener) -> std::io::Result<String> {
     Ok(format!("http://{}", listener.local_addr()?))
+}
+
+fn addresses_in_json(system: &System, addresses: &Addresses, dynamodb: &str) -> serde_json::Value {
+    let Addresses { page, functions, twilio } = addresses;
+    serde_json::json!({
+        "functions": functions, "twilio": twilio, "dynamodb": dynamodb, "page": page, "table": system.settings.table,
+    })
 }
 
 fn introduce(system: &System, addresses: &Addresses, dynamodb: &str) -> anyhow::Result<()> {

@@ -95,7 +95,7 @@ pub const WEB_CHAT: &str = "web";
 /// Our table.
 const TABLE: &str = "flexglue-local";
 /// No socket is behind it: the SDK only wants an address.
-const DYNAMODB_ENDPOINT: &str = "http://dynamodb.local";
+pub(crate) const DYNAMODB_ENDPOINT: &str = "http://dynamodb.local";
 
 /// Everything, in one process.
 pub struct System {
@@ -263,29 +263,38 @@ impl System {
     /// The same, with each function, by its logical id in the template, in a world of its own.
     #[must_use]
     pub fn front_between<'w>(&self, shape: EventShape, world: impl Fn(&'static str) -> &'w World) -> Routes {
-        let clock = Arc::clone(&self.clock);
-        let inbound = InProcess(Arc::new(self.inbound_webhook(world("InboundWebhook"))));
-        let events = InProcess(Arc::new(self.taskrouter_events(world("TaskRouterEvents"))));
-        let outbound: Arc<dyn Function> =
-            Arc::new(InProcess(Arc::new(self.outbound_participant(world("OutboundParticipant")))));
-        let chats: Arc<dyn Function> =
-            Arc::new(InProcess(Arc::new(self.webchat_token(world("WebchatToken")))));
-        let reach = format!("{OUTBOUND_PATH}/{{id}}");
-        let routes = Routes::new(shape, Arc::new(move || clock.now().as_millis()))
-            .route(Method::POST, CONVERSATIONS_PATH, Arc::new(inbound))
-            .route(Method::POST, TASKROUTER_PATH, Arc::new(events))
-            .route(Method::POST, OUTBOUND_PATH, Arc::clone(&outbound))
-            .route(Method::OPTIONS, OUTBOUND_PATH, Arc::clone(&outbound))
-            .route(Method::GET, &reach, Arc::clone(&outbound))
-            .route(Method::OPTIONS, &reach, outbound);
-        [INIT_WEBCHAT_PATH, REFRESH_TOKEN_PATH, END_CHAT_PATH].into_iter().fold(routes, |routes, path| {
-            routes.route(Method::POST, path, Arc::clone(&chats)).route(
-                Method::OPTIONS,
-                path,
-                Arc::clone(&chats),
-            )
-        })
+        front(&self.settings, shape, &self.clock, world)
     }
+}
+
+/// The front of API Gateway, with one instance of every function behind it, each, by its logical id in the template, in a
+/// world of its own; without web chats where none are configured.
+#[must_use]
+pub fn front<'w>(
+    settings: &Settings,
+    shape: EventShape,
+    clock: &Arc<dyn Clock>,
+    world: impl Fn(&'static str) -> &'w World,
+) -> Routes {
+    let clock = Arc::clone(clock);
+    let inbound = InProcess(Arc::new(InboundWebhook::new(settings, world("InboundWebhook"))));
+    let events = InProcess(Arc::new(TaskRouterEvents::new(settings, world("TaskRouterEvents"))));
+    let outbound = OutboundParticipant::new(settings, world("OutboundParticipant"));
+    let outbound: Arc<dyn Function> = Arc::new(InProcess(Arc::new(outbound)));
+    let reach = format!("{OUTBOUND_PATH}/{{id}}");
+    let routes = Routes::new(shape, Arc::new(move || clock.now().as_millis()))
+        .route(Method::POST, CONVERSATIONS_PATH, Arc::new(inbound))
+        .route(Method::POST, TASKROUTER_PATH, Arc::new(events))
+        .route(Method::POST, OUTBOUND_PATH, Arc::clone(&outbound))
+        .route(Method::OPTIONS, OUTBOUND_PATH, Arc::clone(&outbound))
+        .route(Method::GET, &reach, Arc::clone(&outbound))
+        .route(Method::OPTIONS, &reach, outbound);
+    let Ok(chats) = WebchatToken::new(settings, world("WebchatToken")) else { return routes };
+    let chats: Arc<dyn Function> = Arc::new(InProcess(Arc::new(chats)));
+    [INIT_WEBCHAT_PATH, REFRESH_TOKEN_PATH, END_CHAT_PATH].into_iter().fold(routes, |routes, path| {
+        let routes = routes.route(Method::POST, path, Arc::clone(&chats));
+        routes.route(Method::OPTIONS, path, Arc::clone(&chats))
+    })
 }
 
 /// One sweep, with as much time as Lambda would give it.
