@@ -2,6 +2,7 @@
 
 pub mod adopt;
 pub mod command;
+pub mod deployed;
 pub mod doctor;
 pub mod explain;
 pub mod live;

@@ -3,13 +3,13 @@
 
 mod twilio_cli;
 
-use std::{env, io, io::IsTerminal as _, sync::Arc};
+use std::{collections::BTreeMap, env, io, io::IsTerminal as _, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use aws_config::BehaviorVersion;
 use shared::{
     access_token::ApiKey,
-    clock::{Clock, SystemClock},
+    clock::{Clock, Deadline, SystemClock},
     config::{SecretSettings, Settings},
     parts::World,
     random::{Random, SystemRandom},
@@ -19,6 +19,7 @@ use shared::{
 use tracing::level_filters::LevelFilter;
 
 use self::twilio_cli::{Profile, Profiles};
+use crate::deployed::functions;
 
 /// What the commands that touch a real account are handed.
 pub struct Live {
@@ -29,26 +30,22 @@ pub struct Live {
 }
 
 impl Live {
-    /// As the environment says. Twilio's credentials are those of the functions (`TWILIO_SECRET_ARN`, `TWILIO_AUTH_TOKEN`),
-    /// or as Twilio's own command line has them: `TWILIO_API_KEY` and `TWILIO_API_SECRET`, or a profile of its. AWS's
-    /// credentials and region are looked for wherever AWS's own tools look
+    /// As the environment says, and for what it does not say as the functions of `stack` are told. Twilio's credentials are
+    /// those of the functions (`TWILIO_SECRET_ARN`, `TWILIO_AUTH_TOKEN`), or as Twilio's own command line has them:
+    /// `TWILIO_API_KEY` and `TWILIO_API_SECRET`, or a profile of its. AWS's credentials and region are looked for wherever
+    /// AWS's own tools look
     /// ([settings](https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html)): variables, profiles,
     /// single sign-on, a process, the instance.
     ///
     /// # Errors
-    /// Where a variable is missing or malformed; all of them are named.
-    pub async fn from_environment() -> anyhow::Result<Self> {
-        let settings = settings(|name| env::var(name).ok())?;
+    /// Where a variable is missing or malformed; all of them are named. Where there is no such stack.
+    pub async fn new(stack: Option<&str>) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let transport: Arc<dyn Transport> = Arc::new(HttpsTransport::from_environment()?);
         let aws = aws_config::defaults(BehaviorVersion::latest())
             .http_client(SdkHttp(Arc::clone(&transport)))
             .load()
             .await;
-        ensure!(
-            aws.region().is_some_and(|region| !region.as_ref().is_empty()),
-            "AWS_REGION, or the profile of AWS_PROFILE, must name the table's region"
-        );
         let world = World {
             clock,
             random: Arc::new(SystemRandom),
@@ -58,8 +55,33 @@ impl Live {
             // What is done by hand is not counted among what the functions do.
             emit: Arc::new(|_| {}),
         };
+        let deployed = match stack {
+            Some(stack) => variables_of(&world, stack).await?,
+            None => BTreeMap::new(),
+        };
+        let settings = settings(|name| set(name).or_else(|| deployed.get(name).cloned()))?;
+        ensure!(
+            world.aws.region().is_some_and(|region| !region.as_ref().is_empty()),
+            "AWS_REGION, or the profile of AWS_PROFILE, must name the table's region"
+        );
         Ok(Self { settings, world })
     }
+}
+
+/// A variable that is set to something.
+fn set(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.trim().is_empty())
+}
+
+/// How long AWS may take to say what is deployed.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// What the functions of a stack are told, all of them together.
+async fn variables_of(world: &World, stack: &str) -> anyhow::Result<BTreeMap<String, String>> {
+    let functions = functions(world, ("METRICS_NAMESPACE", stack), Deadline::within(LIMIT)).await;
+    let functions = functions.with_context(|| format!("the functions of the stack {stack}"))?;
+    ensure!(!functions.is_empty(), "there are no functions of a stack {stack} in this account and region");
+    Ok(functions.into_iter().flat_map(|function| function.variables).collect())
 }
 
 /// The settings, with whatever logs in at Twilio.

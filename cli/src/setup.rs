@@ -134,7 +134,9 @@ pub async fn plan(
 ) -> Result<Vec<Change>, SetupError> {
     let base = settings.public_base_url.as_ref().ok_or_else(|| {
         SetupError::Impossible(
-            "PUBLIC_BASE_URL must say where Twilio reaches flexglue: the API's address".to_owned(),
+            "PUBLIC_BASE_URL must say where Twilio reaches flexglue: the API's address, as the stack's output \
+             ConversationsWebhookUrl has it before /webhooks"
+                .to_owned(),
         )
     })?;
     let (addresses, workspace, conversations, flex) = tokio::join!(

@@ -438,3 +438,32 @@ async fn dev_says_what_a_real_account_needs() {
     let (code, _, wrong) = operate(&dev, &["dev", "--live", "--listen", "127.0.0.1:0"], &changes).await;
     assert!(code == Some(2) && wrong.contains("PUBLIC_BASE_URL") && wrong.contains("tunnel"), "{wrong}");
 }
+
+/// The name of a stack is all that has to be known: its functions say the rest.
+#[tokio::test]
+async fn an_operator_names_the_stack() {
+    let dev = Dev::start().await;
+    let account = simulator::Settings::default();
+    let variables = serde_json::json!({
+        "METRICS_NAMESPACE": "shop", "TABLE_NAME": dev.line("DynamoDB")[3],
+        "FLEX_WORKSPACE_SID": account.workspace_sid, "FLEX_WORKFLOW_SID": account.workflow_sid,
+    });
+    let function =
+        serde_json::json!({"FunctionName": "shop-OrphanSweeper-1", "Environment": {"Variables": variables}});
+    let body = serde_json::json!({"Functions": [function]}).to_string();
+    let lambda = axum::Router::new().fallback(move || std::future::ready(body.clone()));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, lambda).await });
+    let changes = [
+        ("AWS_ENDPOINT_URL", &*endpoint),
+        ("TABLE_NAME", ""),
+        ("FLEX_WORKSPACE_SID", ""),
+        ("FLEX_WORKFLOW_SID", ""),
+    ];
+    let nobody = format!("CH{:032x}", 7);
+    let (code, text, wrong) = operate(&dev, &["explain", &nobody, "--stack", "shop"], &changes).await;
+    assert!(code == Some(2) && text.contains("Neither Twilio nor flexglue"), "{text}{wrong}");
+    let (code, _, wrong) = operate(&dev, &["explain", &nobody, "--stack", "elsewhere"], &changes).await;
+    assert!(code == Some(2) && wrong.contains("no functions of a stack elsewhere"), "{wrong}");
+}

@@ -14,6 +14,7 @@ use flexglue::{
 use flexglue_tests::rig::Rig;
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
+use serde_json::{Value, json};
 use shared::{
     clock::Deadline,
     parts::World,
@@ -21,19 +22,81 @@ use shared::{
 };
 use simulator::{Alert, Fault, Integration, Matcher, Misbehaviour, Settings, Times, WebhookConfiguration};
 
-/// The way to the deployed functions.
-struct ToFront(Routes);
+/// The way out: to the deployed functions, and to AWS's lists of functions and alarms.
+struct Web {
+    front: Option<Routes>,
+    functions: Vec<Value>,
+    alarms: Vec<&'static str>,
+    /// What AWS answers instead.
+    refuses: Option<u16>,
+}
 
-impl fmt::Debug for ToFront {
+impl fmt::Debug for Web {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ToFront")
+        f.write_str("Web")
     }
 }
 
-impl Transport for ToFront {
+impl Transport for Web {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, TransportError>> {
-        Box::pin(async { Ok(self.0.handle(request).await) })
+        Box::pin(async move {
+            let target =
+                request.headers().get("x-amz-target").map(|target| target.to_str().unwrap().to_owned());
+            let is_list = request.uri().path() == "/2015-03-31/functions/";
+            if target.is_none() && !is_list {
+                let front = self.front.as_ref().ok_or(TransportError::NotSent)?;
+                return Ok(front.handle(request).await);
+            }
+            let signed = request.headers()["authorization"].to_str().unwrap();
+            assert!(signed.starts_with("AWS4-HMAC-SHA256 Credential=local/"), "{signed}");
+            if let Some(status) = self.refuses {
+                return Ok(Response::builder().status(status).body(Bytes::new()).unwrap());
+            }
+            // A page for each, so that all pages are read.
+            let list = if is_list {
+                &self.functions
+            } else {
+                &self.alarms.iter().map(|name| json!({ "AlarmName": name })).collect()
+            };
+            let asked = if is_list {
+                let query = request.uri().query().unwrap_or_default();
+                query.split_once("Marker=").map(|(_, marker)| marker.to_owned())
+            } else {
+                let body: Value = serde_json::from_slice(request.body()).unwrap();
+                assert_eq!(
+                    (&body["AlarmNamePrefix"], &body["StateValue"]),
+                    (&"flexglue-".into(), &"ALARM".into())
+                );
+                body["NextToken"].as_str().map(str::to_owned)
+            };
+            let place: usize = asked.map_or(0, |asked| asked.parse().unwrap());
+            let page = list.get(place).cloned().into_iter().collect::<Vec<_>>();
+            let next = (place + 1 < list.len()).then(|| (place + 1).to_string());
+            let body = if is_list {
+                json!({ "Functions": page, "NextMarker": next })
+            } else {
+                json!({ "MetricAlarms": page, "NextToken": next })
+            };
+            Ok(Response::new(body.to_string().into()))
+        })
     }
+}
+
+/// The functions that are deployed, as Lambda lists them, among others.
+fn deployed(settings: &shared::config::Settings) -> Vec<Value> {
+    let ids = ["InboundWebhook", "OutboundParticipant", "TaskRouterEvents", "WebchatToken", "OrphanSweeper"];
+    let base = settings.public_base_url.as_ref().map(ToString::to_string);
+    let of = |id: &&str| {
+        json!({ "FunctionName": format!("flexglue-{id}-AB12CD"), "Environment": { "Variables": {
+            "TABLE_NAME": settings.table, "METRICS_NAMESPACE": "flexglue", "PUBLIC_BASE_URL": base,
+            "TWILIO_ACCOUNT_SID": settings.account.as_str(), "FLEX_CHAT_SERVICE_SID": settings.chat_service.as_str(),
+            "FLEX_WORKSPACE_SID": settings.routing.workspace.as_str(),
+            "FLEX_WORKFLOW_SID": settings.routing.workflow.as_str(), "TASK_CHANNEL": settings.routing.task_channel,
+        }}})
+    };
+    let elsewhere =
+        json!({ "FunctionName": "something-else", "Environment": { "Variables": { "TABLE_NAME": "x" } } });
+    ids.iter().map(of).chain([elsewhere, json!({ "FunctionName": "bare" })]).collect()
 }
 
 /// DynamoDB with an answer of its own to some of its operations: the embedded one knows no backups.
@@ -60,9 +123,9 @@ impl Transport for Answering {
 const BACKUPS: &str = "DescribeContinuousBackups";
 
 fn backups(status: &str) -> (&'static str, u16, String) {
-    let recovery = serde_json::json!({ "PointInTimeRecoveryStatus": status });
-    let backups = serde_json::json!({ "ContinuousBackupsStatus": "ENABLED", "PointInTimeRecoveryDescription": recovery });
-    (BACKUPS, 200, serde_json::json!({ "ContinuousBackupsDescription": backups }).to_string())
+    let recovery = json!({ "PointInTimeRecoveryStatus": status });
+    let backups = json!({ "ContinuousBackupsStatus": "ENABLED", "PointInTimeRecoveryDescription": recovery });
+    (BACKUPS, 200, json!({ "ContinuousBackupsDescription": backups }).to_string())
 }
 
 /// A change of the simulated account.
@@ -78,6 +141,9 @@ struct Wrong {
     dynamodb: Vec<(&'static str, u16, String)>,
     /// Nobody answers at the public address.
     undeployed: bool,
+    functions: Option<fn(&mut Vec<Value>)>,
+    alarms: Vec<&'static str>,
+    aws_refuses: Option<u16>,
     /// The sweeper has never run.
     unswept: bool,
     /// So long ago it has.
@@ -90,7 +156,7 @@ fn healthy(account: &mut Settings) {
 }
 
 async fn examined(wrong: Wrong) -> Examination {
-    let deployed = Rig::with(1, healthy, &[]);
+    let elsewhere = Rig::with(1, healthy, &[]);
     let rig = Rig::with(1, healthy, &wrong.variables);
     if let Some(change) = wrong.account {
         rig.system.twilio.change_settings(change);
@@ -106,8 +172,12 @@ async fn examined(wrong: Wrong) -> Examination {
     let mut answers = wrong.dynamodb;
     answers.push(backups("ENABLED"));
     let world = rig.system.world_through(|to| to, |to| Arc::new(Answering { to, answers })).await;
-    let front = deployed.front().await;
-    let web: Arc<dyn Transport> = if wrong.undeployed { world.web } else { Arc::new(ToFront(front)) };
+    let front = if wrong.undeployed { None } else { Some(elsewhere.front().await) };
+    let mut functions = deployed(&rig.system.settings);
+    if let Some(change) = wrong.functions {
+        change(&mut functions);
+    }
+    let web = Arc::new(Web { front, functions, alarms: wrong.alarms, refuses: wrong.aws_refuses });
     let world = World { web, ..world };
     examine(&rig.system.settings, &world, Deadline::within(Duration::from_secs(20))).await
 }
@@ -307,17 +377,13 @@ async fn the_workspace() {
 
 #[tokio::test(start_paused = true)]
 async fn the_table_and_the_secret() {
-    let table = |body: serde_json::Value| {
-        vec![("DescribeTable", 200, serde_json::json!({ "Table": body }).to_string())]
-    };
-    let key = |name: &str, kind: &str| serde_json::json!({ "AttributeName": name, "KeyType": kind });
-    let keys = serde_json::json!([key("pk", "HASH"), key("sk", "RANGE")]);
-    for described in
-        [serde_json::json!({ "KeySchema": [key("id", "HASH")] }), serde_json::json!({ "KeySchema": keys })]
-    {
+    let table = |body: serde_json::Value| vec![("DescribeTable", 200, json!({ "Table": body }).to_string())];
+    let key = |name: &str, kind: &str| json!({ "AttributeName": name, "KeyType": kind });
+    let keys = json!([key("pk", "HASH"), key("sk", "RANGE")]);
+    for described in [json!({ "KeySchema": [key("id", "HASH")] }), json!({ "KeySchema": keys })] {
         finds("table", Broken, Wrong { dynamodb: table(described), ..Wrong::default() }).await;
     }
-    let ttl = serde_json::json!({ "TimeToLiveDescription": { "TimeToLiveStatus": "DISABLED" } }).to_string();
+    let ttl = json!({ "TimeToLiveDescription": { "TimeToLiveStatus": "DISABLED" } }).to_string();
     let ttl = vec![("DescribeTimeToLive", 200, ttl)];
     finds("table-ttl", Warning, Wrong { dynamodb: ttl, ..Wrong::default() }).await;
     finds("table-recovery", Warning, Wrong { dynamodb: vec![backups("DISABLED")], ..Wrong::default() }).await;
@@ -333,6 +399,33 @@ async fn what_is_deployed() {
     finds("inbound-webhook", Broken, Wrong { undeployed: true, ..Wrong::default() }).await;
     finds("orphan-sweeper", Broken, Wrong { unswept: true, ..Wrong::default() }).await;
     finds("orphan-sweeper", Broken, Wrong { later: Duration::from_mins(9), ..Wrong::default() }).await;
+    let missing = |functions: &mut Vec<Value>| drop(functions.remove(1));
+    finds("functions", Broken, Wrong { functions: Some(missing), ..Wrong::default() }).await;
+    let by_hand =
+        |functions: &mut Vec<Value>| functions[4]["Environment"]["Variables"]["MAX_REINVITES"] = "9".into();
+    let alone = examined(Wrong { functions: Some(by_hand), ..Wrong::default() }).await;
+    assert_eq!(alone.verdict, Verdict::Good, "a variable that one function has differs from nothing");
+    let two = |functions: &mut Vec<Value>| {
+        functions[0]["Environment"]["Variables"]["LOG_LEVEL"] = "trace".into();
+        functions[4]["Environment"]["Variables"]["LOG_LEVEL"] = "info".into();
+    };
+    finds("function-variables", Broken, Wrong { functions: Some(two), ..Wrong::default() }).await;
+    let others = |functions: &mut Vec<Value>| {
+        for function in functions {
+            function["Environment"]["Variables"]["FLEX_WORKFLOW_SID"] =
+                "WW000000000000000000000000000000ee".into();
+        }
+    };
+    finds("variables", Warning, Wrong { functions: Some(others), ..Wrong::default() }).await;
+    // The second is of another stack, whose name begins with this one's.
+    let alarms = vec!["flexglue-SweeperNotRunning-AB12", "flexglue-staging-TableThrottled-CD34"];
+    let examination = examined(Wrong { alarms, ..Wrong::default() }).await;
+    let [alarm] = complaints(&examination)[..] else { panic!("{:#?}", complaints(&examination)) };
+    assert_eq!((alarm.check, alarm.found.as_str()), ("alarms", "SweeperNotRunning go off"));
+    let refused = examined(Wrong { aws_refuses: Some(403), ..Wrong::default() }).await;
+    let unknown: Vec<&str> = complaints(&refused).iter().map(|check| check.check).collect();
+    assert_eq!(unknown, ["functions", "function-variables", "variables", "alarms"]);
+    assert_eq!(refused.verdict, Unknown);
     variable("orphan-sweeper", Unknown, "SWEEP_DISCOVERY_MINUTES", "0").await;
     let lately = examined(Wrong { later: Duration::from_mins(5), ..Wrong::default() }).await;
     assert_eq!(lately.verdict, Verdict::Good, "{:#?}", complaints(&lately));
@@ -374,7 +467,18 @@ async fn a_twilio_that_does_not_answer_is_not_taken_for_anything_else() {
             .collect();
         assert_eq!(
             good,
-            ["secret", "table", "table-ttl", "table-recovery", "orphan-sweeper", "inbound-webhook"]
+            [
+                "secret",
+                "table",
+                "table-ttl",
+                "table-recovery",
+                "functions",
+                "function-variables",
+                "variables",
+                "alarms",
+                "orphan-sweeper",
+                "inbound-webhook"
+            ]
         );
     }
 }

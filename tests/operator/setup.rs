@@ -117,7 +117,15 @@ async fn a_plan_changes_nothing_and_what_it_makes_satisfies_the_doctor() {
         .collect();
     assert_eq!(
         twilio,
-        ["table-recovery", "orphan-sweeper", "inbound-webhook"],
+        [
+            "table-recovery",
+            "functions",
+            "function-variables",
+            "variables",
+            "alarms",
+            "orphan-sweeper",
+            "inbound-webhook"
+        ],
         "what is not Twilio's is not set up here"
     );
 }

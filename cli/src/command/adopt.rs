@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 use shared::{clock::Deadline, parts::Parts, sid::ConversationSid};
 
-use super::paint::{BAD, GOOD, paint};
+use super::paint::{BAD, GOOD, paint, wrap};
 use crate::{
     adopt::{AdoptError, Adopted, adopt},
     live::{Live, say_what_goes_wrong},
@@ -28,9 +28,9 @@ pub(super) struct Adopt {
 const LIMIT: Duration = Duration::from_secs(15);
 
 impl Adopt {
-    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self, stack: Option<&str>) -> anyhow::Result<ExitCode> {
         say_what_goes_wrong();
-        let live = Live::from_environment().await?;
+        let live = Live::new(stack).await?;
         let Parts { rescuer, .. } = Parts::new("flexglue", &live.settings, &live.world);
         let mut code = 0;
         for sid in &self.conversations {
@@ -65,7 +65,10 @@ fn show(sid: &ConversationSid, adopted: &Result<Adopted, AdoptError>) {
         Err(error) => (false, format!("not done: {error}. What was begun is due, and the sweeper goes on")),
     };
     let (mark, style) = if well { ("✓", GOOD) } else { ("✗", BAD) };
-    println!("{} {sid}\n  {text}", paint(style, mark));
+    println!("{} {sid}", paint(style, mark));
+    for line in wrap(&text, "  ") {
+        println!("{line}");
+    }
 }
 
 fn in_words(adopted: &Adopted) -> String {

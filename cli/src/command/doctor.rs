@@ -25,8 +25,8 @@ pub(super) struct Doctor {
 }
 
 impl Doctor {
-    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let live = Live::from_environment().await?;
+    pub(super) async fn run(self, stack: Option<&str>) -> anyhow::Result<ExitCode> {
+        let live = Live::new(stack).await?;
         let deadline = Deadline::within(Duration::from_secs(self.seconds));
         let examination = Box::pin(examine(&live.settings, &live.world, deadline)).await;
         if self.json {

@@ -28,9 +28,9 @@ pub(super) struct Explain {
 const LIMIT: Duration = Duration::from_secs(30);
 
 impl Explain {
-    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self, stack: Option<&str>) -> anyhow::Result<ExitCode> {
         say_what_goes_wrong();
-        let live = Live::from_environment().await?;
+        let live = Live::new(stack).await?;
         let Parts { rescuer, .. } = Parts::new("flexglue", &live.settings, &live.world);
         let deadline = Deadline::within(LIMIT);
         let Found { conversation, others } = find(&rescuer, &self.name, deadline).await?;

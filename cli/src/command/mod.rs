@@ -20,6 +20,9 @@ use clap::{Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "flexglue", version, about, after_help = EXAMPLES)]
 pub struct Cli {
+    /// The stack whose functions' variables are used, where the environment does not say otherwise
+    #[arg(long, global = true, env = "FLEXGLUE_STACK", value_name = "NAME")]
+    stack: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -55,8 +58,8 @@ const EXAMPLES: &str = "Most often:
   flexglue doctor              is the account as it must be?
   flexglue demo                all of it on this machine, without an account
 
-The commands that work on a real account take the variables that the functions have, and AWS's credentials from wherever
-its own tools find them.";
+The commands that work on a real account take the variables that the functions have (--stack finds them), and AWS's
+credentials from wherever its own tools find them.";
 
 impl Cli {
     /// Runs what was asked for.
@@ -64,13 +67,14 @@ impl Cli {
     /// # Errors
     /// Where it could not be begun at all.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let stack = self.stack.as_deref();
         match self.command {
-            Command::Explain(explain) => explain.run().await,
-            Command::Doctor(doctor) => doctor.run().await,
-            Command::Setup(setup) => setup.run().await,
-            Command::Adopt(adopt) => adopt.run().await,
-            Command::Sweep(sweep) => sweep.run().await,
-            Command::Replay(replay) => replay.run().await,
+            Command::Explain(explain) => explain.run(stack).await,
+            Command::Doctor(doctor) => doctor.run(stack).await,
+            Command::Setup(setup) => setup.run(stack).await,
+            Command::Adopt(adopt) => adopt.run(stack).await,
+            Command::Sweep(sweep) => sweep.run(stack).await,
+            Command::Replay(replay) => replay.run(stack).await,
             Command::Demo(demo) => demo.run().await,
             Command::Dev(dev) => dev.run().await,
             Command::Sign(sign) => sign.run(),

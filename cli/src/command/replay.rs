@@ -27,7 +27,7 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self, stack: Option<&str>) -> anyhow::Result<ExitCode> {
         say_what_goes_wrong();
         let mut text = String::new();
         if self.file == "-" {
@@ -36,7 +36,7 @@ impl Arguments {
             text = fs::read_to_string(&self.file).with_context(|| format!("{} cannot be read", self.file))?;
         }
         let recorded = read(&text)?;
-        let live = Live::from_environment().await?;
+        let live = Live::new(stack).await?;
         let knows_token = match &live.settings.secrets {
             SecretSettings::Given(credentials) => credentials.login.is_none(),
             SecretSettings::Arn(_) => true,

@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use shared::{clock::Deadline, parts::Parts, twilio::attachments};
 
-use super::paint::{BAD, FAINT, GOOD, HEADING, WARNING, paint};
+use super::paint::{BAD, FAINT, GOOD, HEADING, WARNING, paint, wrap};
 use crate::{
     live::{Live, say_what_goes_wrong},
     setup::{Change, Done, Journal, Owner, Setting, SetupError, load, make, plan, unmake},
@@ -47,9 +47,9 @@ pub(super) struct Setup {
 const LIMIT: Duration = Duration::from_secs(20);
 
 impl Setup {
-    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self, stack: Option<&str>) -> anyhow::Result<ExitCode> {
         say_what_goes_wrong();
-        let live = Live::from_environment().await?;
+        let live = Live::new(stack).await?;
         match &self.undo {
             Some(file) => self.undo(&live, file).await,
             None => self.set_up(&live).await,
@@ -125,10 +125,16 @@ impl Setup {
             None => ("+", HEADING, String::new()),
         };
         println!("{} {}", paint(style, sign), name_of(from));
-        println!("    {}", paint(FAINT, format!("is       {}", in_words(from))));
-        println!("    will be  {}", in_words(to));
+        for line in wrap(&format!("is {}", in_words(from)), "    ") {
+            println!("{}", paint(FAINT, line));
+        }
+        for line in wrap(&format!("will be {}", in_words(to)), "    ") {
+            println!("{line}");
+        }
         if !note.is_empty() {
-            println!("    {}", paint(style, note));
+            for line in wrap(&note, "    ") {
+                println!("{}", paint(style, line));
+            }
         }
     }
 }

@@ -29,9 +29,9 @@ pub(super) struct Sweep {
 }
 
 impl Sweep {
-    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self, stack: Option<&str>) -> anyhow::Result<ExitCode> {
         say_what_goes_wrong();
-        let live = Live::from_environment().await?;
+        let live = Live::new(stack).await?;
         let sweeper = OrphanSweeper::new(&live.settings, &live.world);
         let request = SweepRequest { dry_run: self.dry_run, backfill_hours: self.backfill_hours };
         let report = sweeper.sweep(request, Deadline::within(Duration::from_secs(self.seconds))).await;

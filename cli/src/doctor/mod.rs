@@ -2,12 +2,13 @@
 //! changed.
 //!
 //! Everything is asked for first (`facts`), then judged without any I/O: `twilio` the account, `aws` the table and the
-//! secret, `probe` what comes back of a signed webhook that means nothing.
+//! secret, `stack` what is deployed, `probe` what comes back of a signed webhook that means nothing.
 
 mod aws;
 mod facts;
 mod probe;
 mod show;
+mod stack;
 mod twilio;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use shared::{
 };
 
 pub use self::show::text;
+use crate::deployed::{AwsError, Function, alarms, functions};
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -88,17 +90,34 @@ pub struct Examination {
 pub async fn examine(settings: &Settings, world: &World, deadline: Deadline) -> Examination {
     let Parts { rescuer, secrets, .. } = Parts::new("flexglue", settings, world);
     let opener = rescuer.opener;
-    let (facts, table, swept, credentials, probed) = tokio::join!(
+    let (facts, table, swept, (functions, alarms), credentials, probed) = tokio::join!(
         Box::pin(facts::gather(&opener.twilio, settings, &secrets, &*world.clock, deadline)),
         Box::pin(aws::table(&world.aws, &settings.table, deadline)),
         Box::pin(aws::sweeper(&opener.ledger, settings, &*world.clock, deadline)),
+        Box::pin(deployed(settings, world, deadline)),
         secrets.current(),
         Box::pin(probe::probe(settings, &secrets, Arc::clone(&world.web), deadline)),
     );
     let mut checks = aws::secret(credentials.as_deref(), settings);
     checks.extend(twilio::checks(&facts, settings));
     checks.extend(table);
-    checks.extend([swept, probed]);
+    checks.extend(stack::functions(&functions, settings));
+    checks.extend([stack::alarms(alarms.as_ref()), swept, probed]);
     let verdict = checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Unknown);
     Examination { verdict, checks }
+}
+
+/// What is deployed that uses the table, and which of its alarms go off.
+async fn deployed(
+    settings: &Settings,
+    world: &World,
+    deadline: Deadline,
+) -> (Result<Vec<Function>, AwsError>, Option<Result<Vec<String>, AwsError>>) {
+    let functions = functions(world, ("TABLE_NAME", &settings.table), deadline).await;
+    let stack = functions.as_ref().ok().and_then(|functions| stack::stack_of(functions));
+    let alarms = match stack {
+        Some(stack) => Some(alarms(world, stack, deadline).await),
+        None => None,
+    };
+    (functions, alarms)
 }

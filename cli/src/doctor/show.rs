@@ -3,10 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::{Check, Examination, Verdict};
-use crate::command::paint::{BAD, FAINT, GOOD, HEADING, WARNING, paint};
-
-/// The widest line.
-const WIDTH: usize = 80;
+use crate::command::paint::{BAD, FAINT, GOOD, HEADING, WARNING, paint, wrap};
 
 /// The examination as text, with colours.
 #[must_use]
@@ -48,14 +45,4 @@ fn line(to: &mut String, check: &Check) -> fmt::Result {
         .iter()
         .flat_map(|remedy| wrap(remedy, "    "))
         .try_for_each(|line| writeln!(to, "{}", paint(FAINT, line)))
-}
-
-/// Lines of a text, each as far in. What is one word, such as a URL, is not broken: it is to be copied.
-fn wrap(text: &str, indent: &str) -> Vec<String> {
-    let options = textwrap::Options::new(WIDTH)
-        .initial_indent(indent)
-        .subsequent_indent(indent)
-        .break_words(false)
-        .word_splitter(textwrap::WordSplitter::NoHyphenation);
-    textwrap::wrap(text, options).into_iter().map(std::borrow::Cow::into_owned).collect()
 }

@@ -9,13 +9,10 @@ use jiff::tz::TimeZone;
 use shared::clock::Timestamp;
 
 use super::{Entry, Explanation, Link, Mark, Standing};
-use crate::command::paint::{BAD, FAINT, GOOD, HEADING, WARNING, paint};
+use crate::command::paint::{BAD, FAINT, GOOD, HEADING, WARNING, WIDTH, paint, wrap};
 
 /// What is due for longer than this no sweep has seen, and there should be one each minute.
 const SWEEPS_APART: Duration = Duration::from_mins(5);
-
-/// The widest line.
-const WIDTH: usize = 80;
 
 /// The explanation as text, with colours, for somebody in `zone`.
 #[must_use]
@@ -43,15 +40,15 @@ fn write(to: &mut String, explanation: &Explanation, zone: &TimeZone) -> fmt::Re
             Mark::Unknown => ("?", WARNING),
         };
         writeln!(to, "{} {question}", paint(style, sign))?;
-        wrapped(to, answer, "    ")?;
+        wrap(answer, "    ").iter().try_for_each(|line| writeln!(to, "{line}"))?;
     }
     writeln!(to, "\n{}", paint(HEADING, "What happened"))?;
     told(to, story, zone)?;
     let Standing { state, says, acts, heals, looks_again_at } = standing;
     writeln!(to, "\n{}", paint(HEADING, "Where it stands"))?;
     let style = if state.is_broken() { BAD } else { GOOD };
-    for line in textwrap::wrap(says, WIDTH - 2) {
-        writeln!(to, "  {}", paint(style, line))?;
+    for line in wrap(says, "  ") {
+        writeln!(to, "{}", paint(style, line))?;
     }
     writeln!(to, "  Who acts:   {}", acts.as_str())?;
     match looks_again_at {
@@ -73,16 +70,6 @@ fn write(to: &mut String, explanation: &Explanation, zone: &TimeZone) -> fmt::Re
         writeln!(to, "  To heal it: {}", paint(HEADING, command))?;
     }
     Ok(())
-}
-
-fn wrapped(to: &mut String, text: &str, indent: &str) -> fmt::Result {
-    // What is one word, such as a URL, is not broken: it is to be copied.
-    let options = textwrap::Options::new(WIDTH)
-        .initial_indent(indent)
-        .subsequent_indent(indent)
-        .break_words(false)
-        .word_splitter(textwrap::WordSplitter::NoHyphenation);
-    textwrap::wrap(text, options).iter().try_for_each(|line| writeln!(to, "{line}"))
 }
 
 /// The story: a line for each day, and below it the times.
