@@ -94,7 +94,7 @@ fn settings_with(
     profiles: impl Fn() -> anyhow::Result<Option<Profiles>>,
 ) -> anyhow::Result<Settings> {
     let variable = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
-    let hint = "flexglue takes the variables that the functions have (README, From an operator's machine)";
+    let hint = "flexglue takes the variables that the functions have, and --stack NAME finds them";
     if variable("TWILIO_SECRET_ARN").or_else(|| variable("TWILIO_AUTH_TOKEN")).is_some() {
         return Settings::read(variable).context(hint);
     }
