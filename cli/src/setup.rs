@@ -240,6 +240,17 @@ fn channels_change(is: Vec<Value>, files: &[String]) -> Result<Option<Change>, S
     }))
 }
 
+/// The journal of a file, to be gone on with; a new one where there is no such file.
+///
+/// # Errors
+/// As those of [`load`].
+pub fn begin(path: &Path, account: &AccountSid) -> Result<Journal, SetupError> {
+    if path.exists() {
+        return load(path, account);
+    }
+    Ok(Journal { account_sid: account.clone(), changes: Vec::new() })
+}
+
 /// Takes one step, where it may be: what is somebody else's only with `force`. What was before is in the journal first.
 ///
 /// # Errors

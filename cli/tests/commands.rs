@@ -327,7 +327,7 @@ async fn an_operator_sets_an_account_up_and_back() {
     assert_eq!((code, text.as_str()), (Some(0), "All is as it is to be.\n"));
     let (code, text, _) = operate(&dev, &["setup", "--undo", journal, "--json"], &changes).await;
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(code == Some(0) && lines.len() == 4 && lines.iter().all(|line| line["done"] == "made"), "{text}");
+    assert!(code == Some(0) && lines.len() == 5 && lines.iter().all(|line| line["done"] == "made"), "{text}");
     let (code, _, said) = operate(&dev, &["setup"], &changes[..1]).await;
     assert!(code == Some(2) && said.contains("PUBLIC_BASE_URL"), "{said}");
 }

@@ -14,7 +14,7 @@ use shared::{clock::Deadline, parts::Parts, twilio::attachments};
 use super::paint::{BAD, FAINT, GOOD, HEADING, WARNING, paint, wrap};
 use crate::{
     live::{Live, say_what_goes_wrong},
-    setup::{Change, Done, Journal, Owner, Setting, SetupError, load, make, plan, unmake},
+    setup::{Change, Done, Owner, Setting, SetupError, begin, load, make, plan, unmake},
 };
 
 /// Options of `flexglue setup`.
@@ -32,7 +32,7 @@ pub(super) struct Setup {
     /// Channels on which files are to be allowed (sms, whatsapp, web)
     #[arg(long, value_delimiter = ',', value_name = "CHANNELS")]
     attachments: Vec<String>,
-    /// Where what was before is written; flexglue-setup-<time>.json unless it is said
+    /// Where what was before is written, behind what is there already; flexglue-setup-TIME.json unless it is said
     #[arg(long, value_name = "FILE", conflicts_with = "undo")]
     journal: Option<PathBuf>,
     /// Restores what such a file holds
@@ -63,10 +63,11 @@ impl Setup {
         if changes.is_empty() && !self.json {
             println!("{}", paint(GOOD, "All is as it is to be."));
         }
-        let mut journal = Journal { account_sid: live.settings.account.clone(), changes: Vec::new() };
         let now = live.world.clock.now().as_seconds();
         let path =
             self.journal.clone().unwrap_or_else(|| PathBuf::from(format!("flexglue-setup-{now}.json")));
+        let mut journal = begin(&path, &live.settings.account)?;
+        let before = journal.changes.len();
         let mut code = 0;
         for change in &changes {
             let done = if self.apply {
@@ -80,7 +81,7 @@ impl Setup {
             code = code.max(code_of(done.as_ref()));
             self.show(change, done.as_ref(), false);
         }
-        if !self.json && !journal.changes.is_empty() {
+        if !self.json && journal.changes.len() > before {
             println!("\nWhat was before: flexglue setup --undo {}", path.display());
         } else if !self.json && !self.apply && !changes.is_empty() {
             println!("\nNothing was changed. To make it: {}", paint(HEADING, "flexglue setup --apply"));
