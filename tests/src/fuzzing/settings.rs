@@ -14,7 +14,7 @@ use shared::{
 use super::stub::variables;
 
 /// Every variable that is read.
-pub const NAMES: [&str; 47] = [
+pub const NAMES: [&str; 49] = [
     "CONVERSATION_CLOSED_AFTER",
     "CONVERSATION_INACTIVE_AFTER",
     "CUSTOMER_MESSAGES",
@@ -39,12 +39,14 @@ pub const NAMES: [&str; 47] = [
     "TWILIO_ACCOUNT_SID",
     "TWILIO_API_KEY_SECRET",
     "TWILIO_API_KEY_SID",
+    "TWILIO_API_URL",
     "TWILIO_AUTH_TOKEN",
     "TWILIO_AUTH_TOKEN_SECONDARY",
     "TWILIO_CONVERSATIONS_API_URL",
     "TWILIO_EDGE",
     "TWILIO_FLEX_API_URL",
     "TWILIO_IAM_API_URL",
+    "TWILIO_MONITOR_API_URL",
     "TWILIO_REGION",
     "TWILIO_SECRET_ARN",
     "TWILIO_TASKROUTER_API_URL",
