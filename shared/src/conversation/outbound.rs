@@ -108,7 +108,6 @@ impl Conversation {
             next.interaction = Some(interaction);
             if matches!(current.stage, Stage::Seen | Stage::Waiting | Stage::Refused { .. } | Stage::Open) {
                 next.is_well(0, now);
-                next.asked_since = None;
             }
         }))
     }

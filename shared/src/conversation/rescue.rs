@@ -205,6 +205,7 @@ impl Conversation {
         let what = if matches!(self.stage, Stage::SettingUp) { What::Confirmed } else { What::Served };
         self.next(now, Happening::new(what, now), |next| {
             next.served |= served;
+            next.asked_since = None;
             next.count_reinvites(picture, now);
             next.is_well(self.looks(), now);
             next.due_at = Some(now + pace::recheck(next.attempts, served));

@@ -148,7 +148,7 @@ impl Conversation {
             next.asked_since.get_or_insert(now);
             next.asked_until = match self.stage {
                 Stage::Claimed { lease_until, .. } => Some(lease_until),
-                _ => None,
+                _ => self.asked_since.and(self.asking_until),
             };
             next.stage = Stage::Claimed { owner: owner.to_owned(), lease_until };
             next.due_at = pace::due_after_lease(lease_until, next.attempts, now);
@@ -333,12 +333,11 @@ impl Conversation {
                 next.interaction = Some(found);
                 next.routing = next.routing.take().or(routing);
                 next.before_reach = None;
-                // Should this one fail, the claim's owner may still be asking for another.
+                // Should this one fail, the claim's owner may still be asking for another, or have asked for it.
                 if let Stage::Claimed { lease_until, .. } = self.stage {
                     next.asking_until = Some(lease_until);
                 }
                 next.stage = Stage::SettingUp;
-                next.asked_since = None;
                 next.attempts = 0;
                 next.refused_since = None;
                 next.due_at = Some(now + pace::SET_UP_LOOK);
@@ -696,6 +695,23 @@ mod tests {
         assert_eq!((waits.stage.clone(), waits.due_at), (Stage::SettingUp, Some(at(40))));
         let again = waits.set_up_failed("c", Some(45381), true, at(40)).unwrap().next;
         assert!(again.is_claimed_by("c"));
+    }
+
+    /// Found by the simulation: `a`'s Interaction failed unheard of, `b` took over and asked, and its answer was lost.
+    #[test]
+    fn what_somebody_asked_for_is_looked_for_once_another_interaction_has_failed() {
+        let taken = claimed().take_over("b", at(20)).unwrap().next;
+        let heard_late = taken.has_interaction(interaction(1, at(90)), false, None, at(90)).unwrap().next;
+        let again = heard_late.set_up_failed("c", None, true, at(100)).unwrap().next;
+        let asked = (again.asked_since, again.asked_until);
+        assert_eq!(
+            asked,
+            (Some(at(0)), Some(at(40))),
+            "the log is searched for all that `a` and `b` asked for"
+        );
+        let stands =
+            heard_late.found(&Finding::Waiting, &Picture::default(), &OrphanRules::default(), "c", at(100));
+        assert_eq!(stands.unwrap().next.asked_since, None, "one that stands is the only one");
     }
 
     /// Found by the model: an answer may come after the Interaction that it tells of was found to have failed.

@@ -100,6 +100,7 @@ impl Known {
             let mut has = current.has_interaction(interaction.clone(), accepted, routing.cloned(), now)?;
             // Who holds the claim knows whether it is still asking: it has its answer, or has found this one instead.
             if current.is_claimed_by(owner) {
+                has.next.asked_since = None;
                 has.next.asking_until = None;
             }
             Some(has)
@@ -188,8 +189,11 @@ mod tests {
     #[test]
     fn whoever_holds_the_claim_is_not_asking_any_more_once_it_knows() {
         let known = after_asking(Ok(interaction())).unwrap();
-        let asking_until = |owner| known.change(&claimed(), owner, None, at(1)).unwrap().next.asking_until;
-        assert_eq!((asking_until("a"), asking_until("b")), (None, Some(at(20))));
+        let asking = |owner| {
+            let after = known.change(&claimed(), owner, None, at(1)).unwrap().next;
+            (after.asked_since, after.asking_until)
+        };
+        assert_eq!((asking("a"), asking("b")), ((None, None), (Some(at(0)), Some(at(20)))));
     }
 
     /// Found by the model: the record waited when it was read, and was claimed before it could be taken over.
