@@ -16,4 +16,4 @@ for tool in valgrind zip; do
   fi
 done
 # What measures need not be quick itself.
-cargo run --quiet --bin flexglue-bench -- --check
+cargo run --quiet --package flexglue-bench -- --check
