@@ -109,13 +109,7 @@ async fn the_webhook_came_again_and_again() {
 /// The operator lets flexglue invite nobody again: an orphan stays one for a while.
 #[tokio::test(start_paused = true)]
 async fn an_agent_declined_after_another_had_left() {
-    let tale = Tale::served(&[]).await;
-    let first = tale.task();
-    let second = tale.invite(Some(1)).await;
-    tale.rig.system.twilio.agent_leaves(&first).unwrap();
-    tale.deliver().await;
-    tale.pass(Duration::from_secs(5)).await;
-    tale.rig.system.twilio.agent_rejects(&second, &tale.worker(1)).unwrap();
+    let tale = Tale::declined().await;
     tale.lose_webhooks();
     compare("declined", &tale.rig, &tale.sid, State::Orphaned, Acts::Flexglue).await;
     let shown = seen(&explained(&tale.rig, &tale.sid).await);

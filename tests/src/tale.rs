@@ -68,6 +68,18 @@ impl Tale {
         tale
     }
 
+    /// An agent has left it to a second one, who has declined, of which nobody was told yet.
+    pub async fn declined() -> Self {
+        let tale = Box::pin(Self::served(&[])).await;
+        let first = tale.task();
+        let second = tale.invite(Some(1)).await;
+        tale.rig.system.twilio.agent_leaves(&first).expect("they are in it");
+        tale.deliver().await;
+        tale.pass(Duration::from_secs(5)).await;
+        tale.rig.system.twilio.agent_rejects(&second, &tale.worker(1)).expect("it is offered");
+        tale
+    }
+
     /// Carries every webhook to the functions, and those that come of it, until there are none.
     pub async fn deliver(&self) -> Vec<Answer> {
         let mut answers = Vec::new();

@@ -340,13 +340,7 @@ async fn the_first_agents_end_leaves_it_to_the_second() {
 /// Trap 11: a cold transfer whose second half comes to nothing.
 #[tokio::test(start_paused = true)]
 async fn an_agent_who_left_for_an_invitation_that_is_declined_leaves_an_orphan() {
-    let tale = Tale::served(&[]).await;
-    let first = tale.task();
-    let second = tale.invite(Some(1)).await;
-    tale.rig.system.twilio.agent_leaves(&first).unwrap();
-    tale.deliver().await;
-    tale.pass(Duration::from_secs(5)).await;
-    tale.rig.system.twilio.agent_rejects(&second, &tale.worker(1)).unwrap();
+    let tale = Tale::declined().await;
     tale.deliver().await;
     assert_eq!(seen(&tale), reinvited(1, &[STILL_WAITING]));
     let again = tale.live_tasks().remove(0);
