@@ -249,25 +249,25 @@ impl Opener {
             Some(_) => {}
         }
         let mut found = self.find_interaction(&record.sid, deadline).await?;
-        if let (None, Some(since), Some(until)) = (&found, record.asked_since, record.asked_until) {
-            // A task that ended is not shown for long, one that was deleted not at all, and one whose attributes were
-            // overwritten is not found by them. What was made since by others is of no interest.
-            let (since, until) = (since - pace::CLOCKS_DIFFER, until + pace::LEASE_MARGIN);
-            found = self.find_in_log(record, since, until, deadline).await?;
+        if found.is_none() {
+            found = self.find_asked_for(record, record.asked_until, deadline).await?;
         }
         Ok(found.map_or(Found::Nothing, Found::Interaction))
     }
 
-    /// The Interaction that lives on a conversation, as TaskRouter's log of the tasks created in that time tells.
-    async fn find_in_log(
+    /// An Interaction that lives, that the record does not know, and that others asked for until then and had no answer,
+    /// as TaskRouter's log tells: a task that ended is not shown for long, one that was deleted not at all, and one
+    /// whose attributes were overwritten is not found by them. What was made by others since is of no interest.
+    pub(crate) async fn find_asked_for(
         &self,
         record: &Conversation,
-        since: Timestamp,
-        until: Timestamp,
+        until: Option<Timestamp>,
         deadline: Deadline,
     ) -> Result<Option<Interaction>, CallError> {
+        let (Some(since), Some(until)) = (record.asked_since, until) else { return Ok(None) };
+        let (since, until) = (since - pace::CLOCKS_DIFFER, until + pace::LEASE_MARGIN);
         for task in self.tasks_in_log(&record.sid, since, until, deadline).await? {
-            if record.failed.as_ref() == Some(&task.interaction) {
+            if record.knows(&task.interaction) {
                 continue;
             }
             let living = self.living(task, deadline).await?;

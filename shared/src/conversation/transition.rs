@@ -10,7 +10,11 @@ use super::{
     Cause, Contact, Conversation, FirstMessage, Happening, Interaction, Routing, Sender, Stage, What,
     contact, pace,
 };
-use crate::{clock::Timestamp, safeguard::Safeguard, sid::ConversationSid};
+use crate::{
+    clock::Timestamp,
+    safeguard::Safeguard,
+    sid::{ConversationSid, InteractionSid},
+};
 
 /// A change: what to write.
 #[derive(Clone, Debug, PartialEq)]
@@ -373,6 +377,13 @@ impl Conversation {
                 next.due_at = Some(now + pace::refused(self.attempts));
             })
         })
+    }
+
+    /// Whether an Interaction is the record's, or the last that did not come up.
+    #[must_use]
+    pub fn knows(&self, interaction: &InteractionSid) -> bool {
+        self.interaction.as_ref().is_some_and(|known| known.sid == *interaction)
+            || self.failed.as_ref() == Some(interaction)
     }
 
     /// Whether the Interaction should have come up long since: one that has not is then taken for failed.

@@ -187,16 +187,15 @@ impl Rescuer {
         SeenTask::Ended(TaskEnd { task: Some(task.sid.clone()), event, at, handled: false })
     }
 
-    /// A living Interaction among the tasks that is neither the record's nor one that failed.
+    /// A living Interaction that the record does not know, as the tasks tell, or the log of what others asked for.
     async fn other(
         &self,
         record: &Conversation,
         tasks: &[TaskResource],
         deadline: Deadline,
     ) -> Result<Option<Interaction>, CallError> {
-        let known = record.interaction.as_ref().map(|interaction| &interaction.sid);
         for task in tasks.iter().filter_map(TaskResource::flex) {
-            if Some(&task.interaction) == known || Some(&task.interaction) == record.failed.as_ref() {
+            if record.knows(&task.interaction) {
                 continue;
             }
             let living = self.opener.living(task, deadline).await?;
@@ -204,7 +203,7 @@ impl Rescuer {
                 return Ok(living);
             }
         }
-        Ok(None)
+        self.opener.find_asked_for(record, record.asking_until, deadline).await
     }
 }
 
