@@ -1,6 +1,6 @@
 //! What is known of a conversation, asked for side by side.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use futures_util::{StreamExt as _, stream};
 use shared::{
@@ -11,8 +11,8 @@ use shared::{
     rescue::{Plan, Rescuer},
     sid::{ConversationSid, InteractionChannelSid, InteractionSid, TaskSid, WorkerSid},
     twilio::{
-        CallError, ChannelResource, ConversationResource, ConversationState, EventQuery, EventResource,
-        MessageResource, ScopedWebhookResource, TaskResource,
+        CallError, ChannelResource, ConversationResource, ConversationState, EVENTS_KEPT, EventQuery,
+        EventResource, MessageResource, ScopedWebhookResource, TaskResource,
     },
 };
 
@@ -49,9 +49,6 @@ pub(super) struct Known {
 
 /// Tasks whose log is read: the newest. A conversation has one or two.
 const MOST_TASKS: usize = 10;
-
-/// How long TaskRouter keeps its log.
-const LOG_KEPT: Duration = Duration::from_hours(24 * 30);
 
 /// Requests at once.
 const AT_ONCE: usize = 4;
@@ -160,7 +157,7 @@ async fn events(
     named.reverse();
     named.retain(|task| seen.insert(task.clone()));
     named.truncate(MOST_TASKS);
-    let since = opener.clock.now() - LOG_KEPT;
+    let since = opener.clock.now() - EVENTS_KEPT;
     let workspace = &opener.defaults.workspace;
     let logs: Vec<_> = stream::iter(named)
         .map(async |task| {

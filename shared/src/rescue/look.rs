@@ -1,7 +1,5 @@
 //! Asks Twilio how a conversation stands: whatever [`judge`] wants to know, one question at a time.
 
-use std::time::Duration;
-
 use super::Rescuer;
 use crate::{
     clock::{Deadline, Timestamp},
@@ -13,16 +11,13 @@ use crate::{
     safeguard::Safeguard,
     sid::{InteractionChannelSid, TaskSid},
     twilio::{
-        CallError, ChannelResource, ChannelStatus, ConversationState, Doubt, EventQuery, EventResource,
-        FlexTask, Page, TaskResource, TaskStanding,
+        CallError, ChannelResource, ChannelStatus, ConversationState, Doubt, EVENTS_KEPT, EventQuery,
+        EventResource, FlexTask, Page, TaskResource, TaskStanding,
     },
 };
 
 /// More questions than any conversation needs: a fault in the judgement must not ask Twilio for ever.
 const MOST_QUESTIONS: usize = 60;
-
-/// How long TaskRouter keeps its events.
-const EVENTS_KEPT: Duration = Duration::from_hours(24 * 30);
 
 impl Rescuer {
     /// How the conversation of a record stands.

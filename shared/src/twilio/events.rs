@@ -1,6 +1,8 @@
 //! TaskRouter's [log of events](https://www.twilio.com/docs/taskrouter/api/event): what a callback told, or
 //! would have told, for 30 days.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 use super::{
@@ -77,6 +79,9 @@ impl EventResource {
     }
 }
 
+/// How long TaskRouter keeps its events.
+pub const EVENTS_KEPT: Duration = Duration::from_hours(24 * 30);
+
 /// Which events are asked for.
 #[derive(Clone, Debug)]
 pub enum EventQuery<'a> {
@@ -89,7 +94,7 @@ pub enum EventQuery<'a> {
 }
 
 impl Twilio {
-    /// One page of the events since `since`, 100 at most, newest first. Twilio keeps them for 30 days.
+    /// One page of the events since `since`, 100 at most, newest first.
     pub async fn events(
         &self,
         workspace: &WorkspaceSid,

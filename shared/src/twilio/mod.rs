@@ -41,7 +41,7 @@ pub use self::{
         Timers,
     },
     error::{CallError, Doubt, Refusal},
-    events::{EventQuery, EventResource},
+    events::{EVENTS_KEPT, EventQuery, EventResource},
     interactions::{
         ChannelParticipantResource, ChannelResource, ChannelStatus, EndOfTasks, InteractionResource,
         InviteResource, NewInteraction,
