@@ -5,6 +5,7 @@
 
 use serde_json::{Value, json};
 
+use super::scoped_webhooks::EVENTS;
 use crate::answer::{Answer, Refusal, Reply};
 use crate::call::Call;
 use crate::dates;
@@ -68,20 +69,6 @@ const UPDATE_ADDRESS: Published = Published {
     repeated: &["AutoCreation.WebhookFilters"],
 };
 
-/// What an address may hear of: <https://www.twilio.com/docs/conversations/api/address-configuration-resource>.
-const FILTERS: [&str; 10] = [
-    "onMessageAdded",
-    "onMessageUpdated",
-    "onMessageRemoved",
-    "onConversationUpdated",
-    "onConversationStateUpdated",
-    "onConversationRemoved",
-    "onParticipantAdded",
-    "onParticipantUpdated",
-    "onParticipantRemoved",
-    "onDeliveryUpdated",
-];
-
 pub(super) fn update_address(world: &mut World, call: &Call, sid: &str) -> Reply {
     let parameters = UPDATE_ADDRESS.read(&call.form)?;
     let enabled = parameters.one_of("AutoCreation.Enabled", &["true", "false"])?;
@@ -90,7 +77,7 @@ pub(super) fn update_address(world: &mut World, call: &Call, sid: &str) -> Reply
     let flow = parameters.sid("AutoCreation.StudioFlowSid", "FW")?;
     let method = parameters.one_of("AutoCreation.WebhookMethod", &["get", "post"])?;
     let filters = parameters.all("AutoCreation.WebhookFilters");
-    if let Some(unknown) = filters.iter().find(|filter| !FILTERS.contains(&filter.as_str())) {
+    if let Some(unknown) = filters.iter().find(|filter| !EVENTS.contains(&filter.as_str())) {
         return Err(Refusal::invalid(format!("Invalid AutoCreation.WebhookFilters: {unknown}")));
     }
     let address = world.settings.addresses.iter_mut().find(|address| address.sid == sid);

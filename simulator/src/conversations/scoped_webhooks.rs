@@ -133,8 +133,9 @@ impl Target {
     }
 }
 
-/// The events that a webhook of a conversation may ask for.
-const EVENTS: [&str; 10] = [
+/// The events that a webhook of a conversation may ask for, and that of an address
+/// (<https://www.twilio.com/docs/conversations/api/address-configuration-resource>).
+pub(super) const EVENTS: [&str; 10] = [
     "onMessageAdded",
     "onMessageUpdated",
     "onMessageRemoved",
