@@ -32,7 +32,7 @@ pub enum Adopted {
         /// Its Interaction, where it has one now.
         interaction_sid: Option<InteractionSid>,
         /// What that came to.
-        ending: &'static str,
+        ending: Ending,
         /// When flexglue looks again.
         due_at: Option<Timestamp>,
     },
@@ -64,7 +64,7 @@ impl Adopted {
     pub fn is_well(&self) -> bool {
         match self {
             Self::Opened { .. } | Self::Found { .. } | Self::InProgress | Self::Deferred { .. } => true,
-            Self::LookedAfter { ending, .. } => *ending != name_of(Ending::Error),
+            Self::LookedAfter { ending, .. } => *ending != Ending::Error,
             Self::Refused { .. } | Self::Unknown | Self::Over | Self::NoCustomer => false,
         }
     }
@@ -99,7 +99,7 @@ pub async fn adopt(
         let ending = Box::pin(rescuer.look_after(record, deadline)).await?;
         let record = opener.ledger.get(sid, deadline).await?;
         return Ok(Adopted::LookedAfter {
-            ending: name_of(ending),
+            ending,
             due_at: record.as_ref().and_then(|record| record.due_at),
             interaction_sid: record.and_then(|record| record.interaction).map(|interaction| interaction.sid),
         });
@@ -161,15 +161,4 @@ async fn due_at(
     deadline: Deadline,
 ) -> Result<Option<Timestamp>, LedgerError> {
     Ok(rescuer.opener.ledger.get(sid, deadline).await?.and_then(|record| record.due_at))
-}
-
-const fn name_of(ending: Ending) -> &'static str {
-    match ending {
-        Ending::Finished => "finished",
-        Ending::Compensated => "compensated",
-        Ending::Reinvited => "reinvited",
-        Ending::Closed => "closed",
-        Ending::Left => "left",
-        Ending::Error => "error",
-    }
 }

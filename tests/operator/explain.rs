@@ -15,7 +15,10 @@ use flexglue_tests::{
     wires::Fuse,
 };
 use jiff::tz::{TimeZone, offset};
-use shared::{parts::Parts, rescue::Rescuer};
+use shared::{
+    parts::Parts,
+    rescue::{Ending, Rescuer},
+};
 use simulator::{Fault, Integration, Matcher, Misbehaviour, Reason, Times};
 
 async fn rescuer(rig: &Rig) -> Rescuer {
@@ -117,7 +120,7 @@ async fn an_agent_declined_after_another_had_left() {
 
     // What is said to heal it does.
     let adopted = adopt(&rescuer(&tale.rig).await, &tale.sid.parse().unwrap(), forever()).await;
-    assert!(matches!(adopted, Ok(Adopted::LookedAfter { ending: "reinvited", .. })), "{adopted:?}");
+    assert!(matches!(adopted, Ok(Adopted::LookedAfter { ending: Ending::Reinvited, .. })), "{adopted:?}");
     compare("declined-healed", &tale.rig, &tale.sid, State::Waiting, Acts::Agent).await;
 }
 

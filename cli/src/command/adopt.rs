@@ -5,11 +5,12 @@ use std::{process::ExitCode, time::Duration};
 use anstream::println;
 use clap::Args;
 use serde_json::json;
-use shared::{clock::Deadline, parts::Parts, sid::ConversationSid};
+use shared::{clock::Deadline, parts::Parts, rescue::Ending, sid::ConversationSid};
 
 use super::paint::{BAD, GOOD, paint, wrap};
 use crate::{
     adopt::{AdoptError, Adopted, adopt},
+    explain::page_of,
     live::{Live, say_what_goes_wrong},
 };
 
@@ -81,24 +82,21 @@ fn in_words(adopted: &Adopted) -> String {
             format!("had an Interaction that flexglue did not know: {interaction_sid}")
         }
         Adopted::LookedAfter { ending, due_at, .. } => {
-            let what = match *ending {
-                "reinvited" => "agents have been invited again",
-                "compensated" => "its Interaction had not come up, and was made again",
-                "closed" => "is closed",
-                "finished" => "what was left half-way is done",
-                "error" => "could not be dealt with, and stays due",
-                _ => "nothing is to be done now: `flexglue explain` tells how it stands",
+            let what = match ending {
+                Ending::Reinvited => "agents have been invited again",
+                Ending::Compensated => "its Interaction had not come up, and was made again",
+                Ending::Closed => "is closed",
+                Ending::Finished => "what was left half-way is done",
+                Ending::Error => "could not be dealt with, and stays due",
+                Ending::Left => "nothing is to be done now: `flexglue explain` tells how it stands",
             };
             format!("{what}{}", at(due_at))
         }
         Adopted::InProgress => "somebody is asking for its Interaction right now".to_owned(),
         Adopted::Deferred { due_at } => format!("Twilio cannot be asked now{}", at(due_at)),
         Adopted::Refused { status, code } => {
-            let code = code.map_or_else(
-                || format!("status {status}"),
-                |code| format!("https://www.twilio.com/docs/api/errors/{code}"),
-            );
-            format!("Twilio refuses its Interaction: {code}")
+            let why = code.map_or_else(|| format!("status {status}"), page_of);
+            format!("Twilio refuses its Interaction: {why}")
         }
         Adopted::Unknown => "Twilio knows no such conversation in this account".to_owned(),
         Adopted::Over => "is closed, which is final: the customer's next message begins a new one".to_owned(),

@@ -150,7 +150,7 @@ fn interaction(facts: &Facts) -> Link {
 }
 
 /// Where Twilio explains an error code.
-pub(super) fn page_of(code: u32) -> String {
+pub(crate) fn page_of(code: u32) -> String {
     format!("https://www.twilio.com/docs/api/errors/{code}")
 }
 

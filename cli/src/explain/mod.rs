@@ -21,6 +21,7 @@ use shared::{
     webhook::PublicBaseUrl,
 };
 
+pub(crate) use self::chain::page_of;
 pub use self::{
     chain::{Link, Mark},
     find::{FindError, Found, Name, find},

@@ -13,6 +13,8 @@ pub use self::steps::AUTHOR;
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::{
     clock::{Deadline, Timestamp},
     conversation::{Conversation, CustomerMessages, Finding, OrphanRules, Stage, Step, Transition},
@@ -33,7 +35,8 @@ pub struct Rescuer {
 }
 
 /// How it ended for one record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// What was left half-way is done.
     Finished,
