@@ -437,6 +437,16 @@ async fn dev_says_what_a_real_account_needs() {
     let changes = [("PUBLIC_BASE_URL", "")];
     let (code, _, wrong) = operate(&dev, &["dev", "--live", "--listen", "127.0.0.1:0"], &changes).await;
     assert!(code == Some(2) && wrong.contains("PUBLIC_BASE_URL") && wrong.contains("tunnel"), "{wrong}");
+    // With neither of these is the token at hand with which webhooks are checked: each would be refused.
+    let (key, hush) = flexglue::local::system::API_KEY;
+    let login = [("TWILIO_AUTH_TOKEN", ""), ("TWILIO_API_KEY", key), ("TWILIO_API_SECRET", hush)];
+    let secret =
+        [("TWILIO_AUTH_TOKEN", ""), ("TWILIO_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:1:secret:1")];
+    for without_token in [&login[..], &secret] {
+        let changes = [without_token, &[("PUBLIC_BASE_URL", "https://tunnel.example.com")]].concat();
+        let (code, _, wrong) = operate(&dev, &["dev", "--live", "--listen", "127.0.0.1:0"], &changes).await;
+        assert!(code == Some(2) && wrong.contains("set TWILIO_AUTH_TOKEN"), "{wrong}");
+    }
 }
 
 /// The name of a stack is all that has to be known: its functions say the rest.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anstream::println;
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use clap::Args;
 use http::{Method, Response, StatusCode};
@@ -14,6 +14,7 @@ use orphan_sweeper::OrphanSweeper;
 use shared::{
     aws,
     clock::{Clock, SystemClock},
+    config::SecretSettings,
     parts::World,
     problem::{json, problem},
     random::SystemRandom,
@@ -142,6 +143,11 @@ impl Dev {
         let base = settings.public_base_url.as_ref().context(
             "PUBLIC_BASE_URL must say where Twilio reaches this machine: the address of a tunnel to --listen",
         )?;
+        ensure!(
+            matches!(&settings.secrets, SecretSettings::Given(credentials) if credentials.login.is_none()),
+            "webhooks are checked with the account's auth token, and AWS is not asked for it here: set TWILIO_AUTH_TOKEN, \
+             and unset TWILIO_SECRET_ARN"
+        );
         let to_functions = bind(self.listen).await?;
         let to_dynamodb = bind(self.dynamodb).await?;
         let dynamo = self.dynamo()?;

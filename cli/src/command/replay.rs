@@ -37,12 +37,8 @@ impl Arguments {
         }
         let recorded = read(&text)?;
         let live = Live::new(stack).await?;
-        let knows_token = match &live.settings.secrets {
-            SecretSettings::Given(credentials) => credentials.login.is_none(),
-            SecretSettings::Arn(_) => true,
-        };
         ensure!(
-            knows_token,
+            !matches!(&live.settings.secrets, SecretSettings::Given(credentials) if credentials.login.is_some()),
             "signatures are checked with the auth token: set TWILIO_SECRET_ARN or TWILIO_AUTH_TOKEN"
         );
         let mut replay = Replay::new(&live.settings, &live.world);
