@@ -22,6 +22,8 @@ use shared::{
 };
 use simulator::{Alert, Fault, Integration, Matcher, Misbehaviour, Settings, Times, WebhookConfiguration};
 
+use crate::checks_that;
+
 /// The way out: to the deployed functions, and to AWS's lists of functions and alarms.
 struct Web {
     front: Option<Routes>,
@@ -441,11 +443,9 @@ async fn what_is_deployed() {
 async fn wrong_credentials_are_told_from_a_broken_account() {
     let examination =
         examined(Wrong { variables: vec![("TWILIO_AUTH_TOKEN", "rotated")], ..Wrong::default() }).await;
-    let broken: Vec<&str> =
-        examination.checks.iter().filter(|check| check.verdict == Broken).map(|check| check.check).collect();
+    let broken = checks_that(&examination, |verdict| verdict == Broken);
     assert_eq!(broken, ["account", "inbound-webhook"], "the functions have another token, too");
-    let unknown = examination.checks.iter().filter(|check| check.verdict == Unknown).count();
-    assert!(unknown >= 10, "{examination:#?}");
+    assert!(checks_that(&examination, |verdict| verdict == Unknown).len() >= 10, "{examination:#?}");
     let said = serde_json::to_string(&examination).unwrap() + &text(&examination);
     assert!(!said.contains("rotated") && !said.contains(API_KEY.1), "no secret is ever said");
 }
@@ -459,12 +459,7 @@ async fn a_twilio_that_does_not_answer_is_not_taken_for_anything_else() {
         let examination = examined(Wrong { fault: Some(("", what)), ..Wrong::default() }).await;
         assert!(began.elapsed() <= Duration::from_secs(21), "{:?}", began.elapsed());
         assert_eq!(examination.verdict, Unknown, "{:#?}", complaints(&examination));
-        let good: Vec<&str> = examination
-            .checks
-            .iter()
-            .filter(|check| check.verdict == Verdict::Good)
-            .map(|check| check.check)
-            .collect();
+        let good = checks_that(&examination, |verdict| verdict == Verdict::Good);
         assert_eq!(
             good,
             [

@@ -13,3 +13,10 @@ mod doctor;
 mod explain;
 mod replay;
 mod setup;
+
+use flexglue::doctor::{Examination, Verdict};
+
+/// The checks that came to something, in order.
+fn checks_that(examination: &Examination, came_to: impl Fn(Verdict) -> bool) -> Vec<&'static str> {
+    examination.checks.iter().filter(|check| came_to(check.verdict)).map(|check| check.check).collect()
+}

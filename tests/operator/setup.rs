@@ -11,6 +11,8 @@ use flexglue_tests::rig::Rig;
 use shared::{clock::Deadline, config::Settings, parts::Parts, twilio::Twilio};
 use simulator::{Fault, Integration, Matcher, Misbehaviour, Times};
 
+use crate::checks_that;
+
 /// What an operator works with.
 struct Desk {
     rig: Rig,
@@ -109,14 +111,8 @@ async fn a_plan_changes_nothing_and_what_it_makes_satisfies_the_doctor() {
     assert!(done.len() == 6 && made(&done), "{done:?}");
     let world = desk.rig.system.world().await;
     let examination = examine(desk.settings(), &world, soon()).await;
-    let twilio: Vec<_> = examination
-        .checks
-        .iter()
-        .filter(|check| check.verdict != Verdict::Good)
-        .map(|check| check.check)
-        .collect();
     assert_eq!(
-        twilio,
+        checks_that(&examination, |verdict| verdict != Verdict::Good),
         [
             "table-recovery",
             "functions",
