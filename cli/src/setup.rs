@@ -16,7 +16,10 @@ use shared::{
     webhook::{PublicBaseUrl, is_our_webhook},
 };
 
-use crate::local::system::{CONVERSATIONS_PATH, TASKROUTER_EVENTS, TASKROUTER_PATH};
+use crate::{
+    callback::Callback,
+    local::system::{CONVERSATIONS_PATH, TASKROUTER_EVENTS},
+};
 
 /// Something that is configured, with its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,12 +118,8 @@ pub enum SetupError {
 const EVENTS: [&str; 4] =
     ["onMessageAdded", "onParticipantAdded", "onConversationStateUpdated", "onConversationRemoved"];
 
-/// With which TaskRouter sends again what was not taken
-/// ([connection overrides](https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides)).
-const OVERRIDES: &str = "#rc=3&rp=all&rt=10000";
-
 /// After how long a conversation in which nobody writes is closed, where the variables do not say.
-const CLOSED_AFTER: &str = "PT24H";
+pub(crate) const CLOSED_AFTER: &str = "PT24H";
 
 /// Makes a plan. `files` are the channels on which files are to be allowed.
 ///
@@ -190,35 +189,29 @@ fn address_change(address: &AddressResource, settings: &Settings, base: &PublicB
         webhook_filters,
         studio_flow_sid: None,
     };
-    let name = format!("{} {}", address.kind, address.address.as_deref().unwrap_or(address.sid.as_str()));
-    let setting = |creation| Setting::Address { sid: address.sid.clone(), name: name.clone(), creation };
+    let setting = |creation| Setting::Address { sid: address.sid.clone(), name: address.name(), creation };
     (is != will_be).then(|| Change { is: setting(is), will_be: setting(will_be), owner })
 }
 
 fn workspace_change(workspace: &WorkspaceResource, base: &PublicBaseUrl) -> Option<Change> {
-    let url = workspace.event_callback_url.clone().unwrap_or_default();
-    let filter = workspace.events_filter.clone().unwrap_or_default();
-    let (address, overrides) = url.split_once('#').unwrap_or((&url, ""));
-    let ours = address.strip_prefix(base.as_str()) == Some(TASKROUTER_PATH);
+    let callback = Callback::of(workspace);
+    let ours = callback.is_ours(Some(base));
     let owner = match () {
-        () if url.is_empty() => Owner::Nobody,
+        () if callback.url.is_empty() => Owner::Nobody,
         () if ours => Owner::Us,
         () => Owner::SomebodyElse,
     };
-    let told: Vec<&str> = filter.split(',').map(str::trim).filter(|event| !event.is_empty()).collect();
-    let events_filter = if ours && told.is_empty() {
-        // Everything is told: more than is needed, and nothing is missing.
-        String::new()
+    let (event_callback_url, events) = if ours {
+        let url = if callback.repeats() { callback.url.to_owned() } else { Callback::address(base.as_str()) };
+        (url, [&callback.events[..], &callback.missing()].concat())
     } else {
-        let known = if ours { told } else { Vec::new() };
-        let missing = TASKROUTER_EVENTS.into_iter().filter(|event| !known.contains(event));
-        known.iter().copied().chain(missing).collect::<Vec<_>>().join(",")
+        (Callback::address(base.as_str()), TASKROUTER_EVENTS.to_vec())
     };
-    let repeats = ours && overrides.split('&').any(|part| part == "rp=all");
-    let event_callback_url =
-        if repeats { url.clone() } else { format!("{base}{TASKROUTER_PATH}{OVERRIDES}") };
-    let is = Setting::Workspace { event_callback_url: url.clone(), events_filter: filter };
-    let will_be = Setting::Workspace { event_callback_url, events_filter };
+    let is = Setting::Workspace {
+        event_callback_url: callback.url.to_owned(),
+        events_filter: workspace.events_filter.clone().unwrap_or_default(),
+    };
+    let will_be = Setting::Workspace { event_callback_url, events_filter: events.join(",") };
     (is != will_be).then_some(Change { is, will_be, owner })
 }
 

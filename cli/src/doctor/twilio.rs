@@ -15,7 +15,11 @@ use shared::{
 };
 
 use super::{Check, facts::Facts};
-use crate::local::system::{CONVERSATIONS_PATH, TASKROUTER_EVENTS, TASKROUTER_PATH};
+use crate::{
+    callback::Callback,
+    local::system::{CONVERSATIONS_PATH, TASKROUTER_EVENTS},
+    setup::CLOSED_AFTER,
+};
 
 pub(super) fn checks(facts: &Facts, settings: &Settings) -> Vec<Check> {
     let mut checks = vec![account(facts), clock(facts)];
@@ -168,7 +172,7 @@ fn flex(facts: &Facts, settings: &Settings) -> Vec<Check> {
         Check::warning(
             attachments,
             format!("files are refused on {}", off.join(", ")),
-            "where that is not wanted: Console, Flex, Manage, Messaging, Attachments",
+            "where that is not wanted: flexglue setup --attachments, or Console, Flex, Manage, Messaging, Attachments",
         )
     });
     checks
@@ -214,8 +218,9 @@ fn close_timer(facts: &Facts) -> Check {
                 None => Check::warning(
                     NAME,
                     "a conversation in which nobody writes is never closed, and holds its customer's address",
-                    "twilio api:conversations:v1:configuration:update --default-closed-timer PT24H (Console, Conversations, \
-                 Manage, Defaults)",
+                    format!(
+                        "set it to {CLOSED_AFTER}, say (flexglue setup, or Console, Conversations, Manage, Defaults)"
+                    ),
                 ),
             }
         }
@@ -236,7 +241,7 @@ fn addresses(facts: &Facts, settings: &Settings) -> Vec<Check> {
         )];
     }
     let mut checks: Vec<Check> =
-        addresses.iter().map(|address| address_check(address, settings).of(name_of(address))).collect();
+        addresses.iter().map(|address| address_check(address, settings).of(address.name())).collect();
     let base = settings.public_base_url.as_ref();
     let hears = |address: &AddressResource| {
         let creation = address.auto_creation.as_ref();
@@ -252,11 +257,6 @@ fn addresses(facts: &Facts, settings: &Settings) -> Vec<Check> {
     checks
 }
 
-/// What people call an address.
-fn name_of(address: &AddressResource) -> String {
-    format!("{} {}", address.kind, address.address.as_deref().unwrap_or(address.sid.as_str()))
-}
-
 fn goes_to_us(creation: &AutoCreation, base: Option<&PublicBaseUrl>) -> bool {
     creation.kind.as_deref() == Some("webhook")
         && creation.webhook_url.as_deref().is_some_and(|url| is_our_webhook(url, base))
@@ -265,8 +265,8 @@ fn goes_to_us(creation: &AutoCreation, base: Option<&PublicBaseUrl>) -> bool {
 fn webhook_remedy(what: &str, base: Option<&PublicBaseUrl>) -> String {
     let base = base.map_or("https://…", PublicBaseUrl::as_str);
     format!(
-        "for {what}: Webhook, POST {base}{CONVERSATIONS_PATH}, event onMessageAdded (Console, Flex, Manage, Messaging, \
-         Conversations Addresses)"
+        "for {what}: Webhook, POST {base}{CONVERSATIONS_PATH}, event onMessageAdded (flexglue setup, or Console, Flex, \
+         Manage, Messaging, Conversations Addresses)"
     )
 }
 
@@ -399,33 +399,27 @@ fn workspace_callback(
     workspace: &WorkspaceResource,
     base: Option<&PublicBaseUrl>,
 ) -> Check {
-    let ours = base.map_or("https://…", PublicBaseUrl::as_str);
     let remedy = format!(
-        "set it to {ours}{TASKROUTER_PATH}#rc=3&rp=all&rt=10000 (Console, TaskRouter, Workspaces, Settings, Event \
-         callback); where somebody else needs it too, let them pass it on unchanged"
+        "set it to {} (flexglue setup, or Console, TaskRouter, Workspaces, Settings, Event callback); where somebody else \
+         needs it too, let them pass it on unchanged",
+        Callback::address(base.map_or("https://…", PublicBaseUrl::as_str))
     );
-    let url = workspace.event_callback_url.as_deref().unwrap_or_default();
-    if url.is_empty() {
+    let found = Callback::of(workspace);
+    if found.url.is_empty() {
         return Check::broken(
             name,
             "TaskRouter tells nobody how tasks end: orphans are found minutes later",
             remedy,
         );
     }
-    let (address, overrides) = url.split_once('#').unwrap_or((url, ""));
-    let is_ours = match base {
-        Some(base) => address.strip_prefix(base.as_str()) == Some(TASKROUTER_PATH),
-        None => address.ends_with(TASKROUTER_PATH),
-    };
-    if !is_ours {
+    if !found.is_ours(base) {
         return Check::warning(
             name,
             "TaskRouter tells somebody else how tasks end: unless they pass it on, orphans are found minutes later",
             remedy,
         );
     }
-    let repeats = overrides.split('&').any(|part| part == "rp=all");
-    if !repeats {
+    if !found.repeats() {
         return Check::warning(
             name,
             "TaskRouter tells flexglue, and again only where no connection could be made",
@@ -436,13 +430,9 @@ fn workspace_callback(
 }
 
 fn workspace_events(name: &'static str, workspace: &WorkspaceResource) -> Check {
-    let filter = workspace.events_filter.as_deref().unwrap_or_default();
-    let told: BTreeSet<&str> = filter.split(',').map(str::trim).filter(|event| !event.is_empty()).collect();
-    // None named means all.
-    let missing: Vec<&str> =
-        TASKROUTER_EVENTS.into_iter().filter(|event| !told.is_empty() && !told.contains(event)).collect();
+    let missing = Callback::of(workspace).missing();
     let remedy = format!(
-        "tell these: {} (Console, TaskRouter, Workspaces, Settings, Event callback)",
+        "tell these: {} (flexglue setup, or Console, TaskRouter, Workspaces, Settings, Event callback)",
         TASKROUTER_EVENTS.join(", ")
     );
     let ends = missing.iter().any(|event| Terminal::named(event).is_some());

@@ -31,6 +31,7 @@ use super::{
     gateway::{EventShape, Function, Routes},
     transports::{ToDynamo, ToNobody, ToTwilio},
 };
+use crate::callback::Callback;
 
 /// The host of the local front, as far as events and signatures go. Nothing is ever sent to it.
 pub const PUBLIC_URL: &str = "https://flexglue.example";
@@ -80,7 +81,7 @@ pub const TASKROUTER_EVENTS: [&str; 8] = [
 /// Has the workspace of a simulated account call `taskrouter-events` back, at functions that are reached at
 /// `public_url`, as the README says to configure a real one.
 pub fn call_back(account: &mut simulator::Settings, public_url: &str) {
-    account.event_callback_url = Some(format!("{public_url}{TASKROUTER_PATH}#rc=3&rp=all&rt=10000"));
+    account.event_callback_url = Some(Callback::address(public_url));
     account.events_filter = TASKROUTER_EVENTS.map(str::to_owned).to_vec();
 }
 

@@ -74,6 +74,14 @@ pub struct AddressResource {
     pub auto_creation: Option<AutoCreation>,
 }
 
+impl AddressResource {
+    /// What people call it: its type and its number.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{} {}", self.kind, self.address.as_deref().unwrap_or(self.sid.as_str()))
+    }
+}
+
 /// What is made of a first message.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AutoCreation {
