@@ -566,6 +566,31 @@ async fn a_joined_conversation_is_as_it_was_when_the_reach_cannot_be_made() {
     }
 }
 
+/// Found by the simulation: so is an earlier reach, whose Interaction did not come up, and whose customer waits still.
+#[tokio::test(start_paused = true)]
+async fn an_earlier_reach_is_not_forgotten_with_one_that_joined_it() {
+    let earlier = Case { kind: "api", on_conflict: "reject", before: Before::Nothing };
+    let rig = rig(earlier).await;
+    let front = rig.front().await;
+    let twilio = &rig.system.twilio;
+    let what = Misbehaviour::FailSetUp { code: 45381 };
+    twilio.misbehave(Fault { on: Matcher::Any, times: Times::Next(1), what });
+    assert_eq!(ask(&front, "k1", &asked(&rig, earlier)).await.status, 201);
+    let what = Misbehaviour::Status { status: 400, code: 45367, retry_after: None };
+    twilio.misbehave(Fault { on: Matcher::route("POST /v1/Interactions"), times: Times::Forever, what });
+    rig.sweep_after_a_minute().await;
+    rig.pass(Duration::from_mins(1)).await;
+    let later = Case { kind: "agent", on_conflict: "join", before: Before::Nothing };
+    assert_eq!(ask(&front, "k2", &asked(&rig, later)).await.status, 502);
+    twilio.behave();
+    rig.sweep_after_a_minute().await;
+    let sid = &twilio.conversations()[0].sid;
+    let live = rig.live_interactions(sid);
+    assert_eq!(live.len(), 1);
+    let attributes = twilio.task(&live[0].task_sid).unwrap().attributes;
+    assert_eq!(attributes["outbound"]["id"], ReachId::of(&Caller::BackEnd, "k1").as_str());
+}
+
 /// An hour of it is enough: nobody wants to be called back then.
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_made_for_an_hour_is_given_up_with_nothing_left() {

@@ -271,6 +271,12 @@ pub struct BeforeReach {
     /// What the customer had written, where they waited for an Interaction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     message: Option<FirstMessage>,
+    /// How the Interaction was to be routed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    routing: Option<Routing>,
+    /// Whether an Interaction was to be made, for a customer who had written or for an earlier reach.
+    #[serde(default)]
+    waits: bool,
 }
 
 /// An agent to whom a task is pinned.

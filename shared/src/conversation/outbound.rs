@@ -25,8 +25,13 @@ impl Conversation {
         let current = Self::known_or_new(current, sid, now);
         current.claimable(now)?;
         Ok(current.claimed(owner, now, What::Claimed, |next| {
-            let before = BeforeReach { outbound: next.outbound.take(), message: next.message.take() };
-            next.before_reach = Some(Box::new(before));
+            next.before_reach = Some(Box::new(BeforeReach {
+                outbound: next.outbound.take(),
+                message: next.message.take(),
+                routing: next.routing.take(),
+                waits: matches!(current.stage, Stage::Waiting | Stage::Refused { .. })
+                    && current.outbound.as_ref().is_none_or(|earlier| earlier.reach != outbound.reach),
+            }));
             next.outbound = Some(outbound);
             next.routing = Some(routing);
             next.contact.get_or_insert(contact);
@@ -34,8 +39,8 @@ impl Conversation {
     }
 
     /// The Interaction of a reach that joined the conversation cannot be made: it is again what it was before,
-    /// and a customer who waited waits on. Only once it is certain that there is none; `None` where the claim is
-    /// not this reach's, or its owner may still be asking.
+    /// and who waited, a customer or an earlier reach, waits on. Only once it is certain that there is none; `None`
+    /// where the claim is not this reach's, or its owner may still be asking.
     #[must_use]
     pub fn given_back(&self, reach: &ReachId, now: Timestamp) -> Option<Transition> {
         let is_its_own = self.outbound.as_ref().is_some_and(|outbound| outbound.reach == *reach);
@@ -49,11 +54,11 @@ impl Conversation {
                 let before = next.before_reach.take().map(|before| *before).unwrap_or_default();
                 next.outbound = before.outbound;
                 next.message = before.message;
-                next.routing = None;
+                next.routing = before.routing;
                 next.asked_since = None;
                 next.refused_since = None;
                 next.attempts = 0;
-                if next.message.is_some() {
+                if before.waits || next.message.is_some() {
                     next.stage = Stage::Waiting;
                     next.due_at = Some(now);
                 } else {
@@ -270,6 +275,23 @@ mod tests {
             (&back.stage, &back.message, back.due_at),
             (&Stage::Waiting, &Some(message()), Some(at(30)))
         );
+    }
+
+    /// Found by the simulation: the Interaction of an earlier reach had not come up, and was forgotten with the later one.
+    #[test]
+    fn an_earlier_reach_whose_interaction_is_to_be_made_again_waits_on() {
+        let earlier = Outbound { reach: "f".repeat(32).parse().unwrap(), ..outbound(InitiatedBy::Api) };
+        let asked = Routing { priority: Some(7), ..routing() };
+        let claim = |current: Option<&Conversation>, by: &Outbound, routing: &Routing, owner, now| {
+            let (by, routing, contact) = (by.clone(), routing.clone(), Contact::default());
+            Conversation::claim_for_reach(current, &sid(), by, routing, contact, owner, now).unwrap().next
+        };
+        let waited = claim(None, &earlier, &asked, "a", at(0)).put_off("a", None, at(1)).unwrap().next;
+        let later = outbound(InitiatedBy::Agent);
+        let refused = claim(Some(&waited), &later, &routing(), "b", at(60)).refused("b", 400, None, at(61));
+        let back = refused.unwrap().next.given_back(&later.reach, at(62)).unwrap().next;
+        assert_eq!((&back.stage, back.due_at), (&Stage::Waiting, Some(at(62))));
+        assert_eq!((back.outbound, back.routing), (Some(earlier), Some(asked)));
     }
 
     #[test]
