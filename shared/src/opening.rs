@@ -266,16 +266,8 @@ impl Opener {
     ) -> Result<Option<Interaction>, CallError> {
         let (Some(since), Some(until)) = (record.asked_since, until) else { return Ok(None) };
         let (since, until) = (since - pace::CLOCKS_DIFFER, until + pace::LEASE_MARGIN);
-        for task in self.tasks_in_log(&record.sid, since, until, deadline).await? {
-            if record.knows(&task.interaction) {
-                continue;
-            }
-            let living = self.living(task, deadline).await?;
-            if living.is_some() {
-                return Ok(living);
-            }
-        }
-        Ok(None)
+        let tasks = self.tasks_in_log(&record.sid, since, until, deadline).await?;
+        self.first_living(tasks.into_iter().filter(|task| !record.knows(&task.interaction)), deadline).await
     }
 
     /// The tasks that were created for a conversation in that time, as TaskRouter's log tells: the newest first, and of
@@ -315,7 +307,16 @@ impl Opener {
         deadline: Deadline,
     ) -> Result<Option<Interaction>, CallError> {
         let tasks = self.twilio.tasks_of_conversation(&self.defaults.workspace, sid, deadline).await?;
-        for task in tasks.iter().filter_map(TaskResource::flex) {
+        self.first_living(tasks.iter().filter_map(TaskResource::flex), deadline).await
+    }
+
+    /// The Interaction of the first of these tasks whose channel has neither failed nor been closed.
+    pub(crate) async fn first_living(
+        &self,
+        tasks: impl Iterator<Item = FlexTask> + Send,
+        deadline: Deadline,
+    ) -> Result<Option<Interaction>, CallError> {
+        for task in tasks {
             let living = self.living(task, deadline).await?;
             if living.is_some() {
                 return Ok(living);
@@ -325,11 +326,7 @@ impl Opener {
     }
 
     /// The Interaction of a task, where its channel has neither failed nor been closed.
-    pub(crate) async fn living(
-        &self,
-        task: FlexTask,
-        deadline: Deadline,
-    ) -> Result<Option<Interaction>, CallError> {
+    async fn living(&self, task: FlexTask, deadline: Deadline) -> Result<Option<Interaction>, CallError> {
         let channel = self.twilio.interaction_channel(&task.interaction, &task.channel, deadline).await?;
         let lives = channel.is_some_and(|channel| channel.status.lives());
         Ok(lives.then(|| Interaction {

@@ -29,6 +29,7 @@ impl Conversation {
                 outbound: next.outbound.take(),
                 message: next.message.take(),
                 routing: next.routing.take(),
+                // An earlier try of this very reach is nobody who waits.
                 waits: matches!(current.stage, Stage::Waiting | Stage::Refused { .. })
                     && current.outbound.as_ref().is_none_or(|earlier| earlier.reach != outbound.reach),
             }));

@@ -189,14 +189,11 @@ impl Rescuer {
         tasks: &[TaskResource],
         deadline: Deadline,
     ) -> Result<Option<Interaction>, CallError> {
-        for task in tasks.iter().filter_map(TaskResource::flex) {
-            if record.knows(&task.interaction) {
-                continue;
-            }
-            let living = self.opener.living(task, deadline).await?;
-            if living.is_some() {
-                return Ok(living);
-            }
+        let unknown = tasks.iter().filter_map(TaskResource::flex);
+        let unknown = unknown.filter(|task| !record.knows(&task.interaction));
+        let living = self.opener.first_living(unknown, deadline).await?;
+        if living.is_some() {
+            return Ok(living);
         }
         self.opener.find_asked_for(record, record.asking_until, deadline).await
     }
