@@ -10,6 +10,7 @@ use flexglue_tests::{
 };
 use http::Method;
 use orphan_sweeper::SweepRequest;
+use serde_json::json;
 use shared::{clock::Deadline, conversation::Stage, ledger::DUE_SHARDS};
 use simulator::{Fault, Integration, Matcher, Misbehaviour, Times};
 
@@ -232,6 +233,49 @@ async fn a_conversation_that_twilio_does_not_show_keeps_no_other_from_being_foun
     rig.system.twilio.misbehave(Fault { on, times: Times::Next(1), what: gone });
     assert_eq!(rig.sweep().await.adopted, 2);
     assert_eq!(minutes(&rig, 6).await, 1);
+}
+
+/// Everybody else, on its page and on those after it, is found.
+#[tokio::test(start_paused = true)]
+async fn a_conversation_that_twilio_never_shows_keeps_no_other_from_being_found() {
+    let rig = Rig::new();
+    let broken = writes_unheard(&rig, CUSTOMER);
+    let others: Vec<_> =
+        (0..150).map(|customer| writes_unheard(&rig, &format!("+1556{customer:07}"))).collect();
+    let on = Matcher::route(&format!("GET /v1/Conversations/{broken}/Participants"));
+    let what = Misbehaviour::Status { status: 500, code: 20500, retry_after: None };
+    rig.system.twilio.misbehave(Fault { on, times: Times::Forever, what });
+    minutes(&rig, 8).await;
+    for other in &others {
+        assert_eq!(rig.live_interactions(other).len(), 1, "{other}");
+    }
+    assert_eq!(interactions(&rig), others.len());
+    rig.system.twilio.behave();
+    minutes(&rig, 6).await;
+    assert_eq!(rig.live_interactions(&broken).len(), 1);
+}
+
+/// Damaged by hand, or written by a newer version that was taken back.
+#[tokio::test(start_paused = true)]
+async fn a_record_that_cannot_be_read_keeps_no_other_from_being_found_or_finished() {
+    let rig = Rig::new();
+    let damaged = writes_unheard(&rig, CUSTOMER);
+    let other = writes_unheard(&rig, "+15551230002");
+    let store = |key: &str, fields: serde_json::Value| {
+        let mut item = json!({"pk": {"S": key}, "sk": {"S": "record"}});
+        item.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let put = json!({"TableName": rig.system.settings.table, "Item": item}).to_string();
+        assert_eq!(rig.system.dynamo.call("PutItem", put.as_bytes()).status(), 200);
+    };
+    store(&format!("conversation#{damaged}"), json!({"sid": {"S": damaged}, "stage": {"S": "unheard"}}));
+    for shard in 0..DUE_SHARDS {
+        let due = json!({"due_shard": {"S": format!("due#{shard:02}")}, "due_at": {"N": "1"}});
+        store(&format!("unheard#{shard}"), due);
+    }
+    assert_eq!(minutes(&rig, 8).await, 1);
+    assert_eq!(rig.live_interactions(&other).len(), 1);
+    assert_eq!(rig.record(&other).await.unwrap().stage, Stage::Open, "what is due was looked at");
+    assert!(rig.metric("SweepError") > 0, "and somebody is told");
 }
 
 /// The page at which the last sweep stopped is not known to Twilio any more.

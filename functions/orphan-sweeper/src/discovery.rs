@@ -19,7 +19,7 @@ use shared::{
     safeguard::Safeguard,
     sid::InteractionSid,
     telemetry::Metric,
-    twilio::{CallError, ConversationResource, Next, ScopedWebhookResource},
+    twilio::{CallError, ConversationResource, Next, Refusal, ScopedWebhookResource},
     webhook::is_our_webhook,
 };
 
@@ -132,7 +132,8 @@ impl OrphanSweeper {
     }
 
     /// Looks at one page, and does what is to be done, conversation by conversation: where Twilio stops it, what
-    /// was done is done. Gives the next page.
+    /// was done is done, and trouble with one keeps no other from being found: the next walk comes by again. Gives
+    /// the next page.
     async fn page(
         &self,
         state: &'static str,
@@ -145,21 +146,20 @@ impl OrphanSweeper {
             .map(async |conversation| {
                 let deadline = deadline.or_sooner(PER_RECORD);
                 match self.verdict_if_shown(&conversation, deadline).await? {
-                    Some(verdict) => {
-                        self.carry_out(&conversation, verdict, deadline).await.map_err(Stop::Ledger)
-                    }
-                    None => Ok(None),
+                    Some(verdict) => Ok(self.carry_out(&conversation, verdict, deadline).await),
+                    None => Ok(Ok(None)),
                 }
             })
             .buffer_unordered(AT_ONCE);
         while let Some(opened) = looked.next().await {
             match opened? {
-                Some(Opened::Created(_)) => {
+                Ok(Some(Opened::Created(_))) => {
                     self.rescuer.opener.metrics.count(Metric::ConversationAdopted);
                     report.adopted += 1;
                 }
-                Some(other) => report.count(other.into()),
-                None => {}
+                Ok(Some(other)) => report.count(other.into()),
+                Ok(None) => {}
+                Err(error) => report.count(self.failed(&error)),
             }
         }
         Ok(next)
@@ -179,8 +179,7 @@ impl OrphanSweeper {
         Ok((unknown, page.next))
     }
 
-    /// What is to be done with a conversation. One that Twilio does not show, as it may be gone by now, keeps no
-    /// other from being found.
+    /// What is to be done with a conversation; `None` where Twilio does not show it. It may be gone by now.
     async fn verdict_if_shown(
         &self,
         conversation: &ConversationResource,
@@ -188,7 +187,8 @@ impl OrphanSweeper {
     ) -> Result<Option<Verdict>, Stop> {
         match self.verdict(conversation, deadline).await {
             Ok(verdict) => Ok(Some(verdict)),
-            Err(error) if error.is_temporary() => Err(Stop::Twilio(error)),
+            // Meant for everything that is asked.
+            Err(error @ CallError::Refused(Refusal::Throttled { .. })) => Err(Stop::Twilio(error)),
             Err(error) => {
                 tracing::warn!(conversation_sid = %conversation.sid, %error, "not looked at");
                 Ok(None)

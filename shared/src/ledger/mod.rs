@@ -211,10 +211,9 @@ impl Ledger {
                     .await
                     .ok_or(LedgerError::Unavailable)?
                     .map_err(|error| unavailable(&error))?;
-                for item in answer.responses.unwrap_or_default().into_values().flatten() {
-                    let record = item::to_conversation(item)?;
-                    known.insert(record.sid.clone(), record);
-                }
+                let items = answer.responses.unwrap_or_default().into_values().flatten();
+                let records = items.filter_map(|item| readable(item::to_conversation(item)));
+                known.extend(records.map(|record| (record.sid.clone(), record)));
                 left = answer.unprocessed_keys.unwrap_or_default();
             }
         }
@@ -368,8 +367,14 @@ impl Ledger {
             .await
             .ok_or(LedgerError::Unavailable)?
             .map_err(|error| unavailable(&error))?;
-        answer.items.unwrap_or_default().iter().map(Due::of).collect()
+        Ok(answer.items.unwrap_or_default().iter().filter_map(|item| readable(Due::of(item))).collect())
     }
+}
+
+/// One item of many. What somebody has damaged by hand, or a newer version has written, must not keep anybody from the
+/// others.
+fn readable<T>(item: Result<T, LedgerError>) -> Option<T> {
+    item.inspect_err(|error| tracing::error!(%error, "passed over")).ok()
 }
 
 fn read<T: DeserializeOwned>(item: Item) -> Result<T, LedgerError> {
