@@ -212,7 +212,7 @@ impl Ledger {
                     .ok_or(LedgerError::Unavailable)?
                     .map_err(|error| unavailable(&error))?;
                 let items = answer.responses.unwrap_or_default().into_values().flatten();
-                let records = items.filter_map(|item| readable(item::to_conversation(item)));
+                let records = items.filter_map(|item| readable(item, item::to_conversation));
                 known.extend(records.map(|record| (record.sid.clone(), record)));
                 left = answer.unprocessed_keys.unwrap_or_default();
             }
@@ -367,14 +367,16 @@ impl Ledger {
             .await
             .ok_or(LedgerError::Unavailable)?
             .map_err(|error| unavailable(&error))?;
-        Ok(answer.items.unwrap_or_default().iter().filter_map(|item| readable(Due::of(item))).collect())
+        let items = answer.items.unwrap_or_default().into_iter();
+        Ok(items.filter_map(|item| readable(item, |item| Due::of(&item))).collect())
     }
 }
 
 /// One item of many. What somebody has damaged by hand, or a newer version has written, must not keep anybody from the
-/// others.
-fn readable<T>(item: Result<T, LedgerError>) -> Option<T> {
-    item.inspect_err(|error| tracing::error!(%error, "passed over")).ok()
+/// others. Its key is logged, so that somebody can look at it.
+fn readable<T>(item: Item, read: impl FnOnce(Item) -> Result<T, LedgerError>) -> Option<T> {
+    let key = item.get("pk").and_then(|key| key.as_s().ok()).cloned();
+    read(item).inspect_err(|error| tracing::error!(%error, key, "passed over")).ok()
 }
 
 fn read<T: DeserializeOwned>(item: Item) -> Result<T, LedgerError> {
